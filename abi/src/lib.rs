@@ -1,0 +1,24 @@
+//! What the kernel programs and user space agree on.
+//!
+//! ```text
+//!   policy::compile ──► table::Table (1 MiB of bytes) ──► kernel map
+//!                              │
+//!        walk::*  (the same code in the kernel, in tests and in `explain`)
+//!                              │
+//!                       verdict::Decision ──► event::Event ──► ring buffer
+//! ```
+//!
+//! **Architecture invariant:** nothing here allocates, panics or knows where a
+//! table's or a name's bytes live; both are reached through traits.
+#![no_std]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+
+pub mod event;
+pub mod limits;
+pub mod maps;
+pub mod op;
+pub mod rows;
+mod stack;
+pub mod table;
+pub mod verdict;
+pub mod walk;

@@ -1,0 +1,144 @@
+//! Keys and values of the kernel maps other than tables.
+//!
+//! ```text
+//!   cgroup id ─► LABELS (direct-mapped) / CGROUPS (truth) ─► workload number
+//!   workload  ─► BINDINGS ─► Binding {table number, mounts}     swapped as one
+//!   table     ─► TABLES   ─► table::Table                       shared
+//! ```
+
+use crate::limits::MOUNT_SLOTS;
+
+/// A slot of the label cache at `cgroup id % LABEL_SLOTS`.
+///
+/// A kernel update writes the fields in this order. Readers: `id` equal and
+/// `workload` not 0: managed. Otherwise `busy` 0: unmanaged, exactly. Otherwise ask
+/// the hash map. Writers: hash map first, then `busy`, then (user space alone)
+/// `workload`, then `id`; a taken slot is emptied (`id` 0) before it gets another id.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Label {
+    /// Some id of this slot is in the hash map.
+    pub busy: u64,
+    /// Workload of `id`.
+    pub workload: u64,
+    /// Cgroup id, 0 for none.
+    pub id: u64,
+    /// Keeps the size a power of two.
+    pub pad: u64,
+}
+
+/// Everything that is one container's own; replaced as a whole.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Binding {
+    /// Grows with every change; cached subjects of another one don't count.
+    pub generation: u64,
+    /// Number in TABLES.
+    pub table: u32,
+    /// Number in BINDINGS.
+    pub workload: u32,
+    /// [`PROVISIONAL`].
+    pub flags: u32,
+    /// Odd multiplier of [`mount_slot`].
+    pub seed: u32,
+    /// The mount most files are on (the container's root), looked at first.
+    pub root: Mount,
+    /// Mounts the container was created with, by [`mount_slot`] and up to
+    /// [`MOUNT_PROBES`] - 1 behind it.
+    pub mounts: [Mount; MOUNT_SLOTS as usize],
+}
+
+/// The mount table isn't known yet: names are relative to the task's root, what
+/// is on another file system is unresolved.
+pub const PROVISIONAL: u32 = 1;
+
+/// Slots that a lookup in [`Binding::mounts`] looks at.
+pub const MOUNT_PROBES: u32 = 4;
+
+/// A file system, or a directory of one, at the place where the container has it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mount {
+    /// `super_block.s_dev` (major << 20 | minor).
+    pub dev: u32,
+    /// [`MOUNT_USED`], [`MOUNT_ROOT`], [`MOUNT_MULTI`].
+    pub flags: u32,
+    /// Inode number of the mounted directory or file; 0 for the file system itself.
+    pub ino: u64,
+    /// State of the process automaton behind the mount point's path.
+    pub process: u16,
+    /// The same of the files automaton.
+    pub files: u16,
+    /// The same of the subject automaton.
+    pub subject: u16,
+    /// Number by which events name the mount point.
+    pub mount: u16,
+}
+
+/// The slot is taken.
+pub const MOUNT_USED: u32 = 1;
+/// The file system's own root is mounted: the states hold for it.
+pub const MOUNT_ROOT: u32 = 2;
+/// Parts of the file system are mounted elsewhere: ancestors have to be looked up.
+pub const MOUNT_MULTI: u32 = 4;
+
+/// First slot to look at for a mount.
+#[inline(always)]
+pub fn mount_slot(seed: u32, dev: u32, ino: u64) -> u32 {
+    let folded = dev ^ (ino as u32) ^ ((ino >> 32) as u32).rotate_left(16);
+    (folded ^ (folded >> 15)).wrapping_mul(seed) >> 24
+}
+
+/// Kept per task.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TaskState {
+    /// [`Binding::generation`] for which `subject` holds.
+    pub generation: u64,
+    /// `task_struct.self_exec_id` for which it holds.
+    pub exec_id: u64,
+    /// Class of the task's executable.
+    pub subject: u32,
+    /// [`TASK_RUNTIME`] or 0.
+    pub state: u32,
+}
+
+/// The task is the runtime, about to start the container; ends with its first exec.
+pub const TASK_RUNTIME: u32 = 1;
+
+/// Key of a denial counter.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CounterKey {
+    /// Workload number.
+    pub workload: u32,
+    /// Table number.
+    pub table: u32,
+    /// Rule of that table's rule map, or [`crate::table::NO_RULE`].
+    pub rule: u16,
+    /// [`crate::op::Operation`].
+    pub operation: u8,
+    /// [`crate::verdict::Outcome`].
+    pub outcome: u8,
+}
+
+/// What the kernel programs count besides denials; indices of the STATS map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Stat {
+    /// Events lost because the ring was full.
+    RingDrops = 0,
+    /// Denials that found no room in the counters.
+    CounterDrops = 1,
+    /// Judged operations on files without a name.
+    Unresolved = 2,
+    /// Labelled cgroups whose binding or table was missing (denied).
+    MissingTable = 3,
+    /// Child cgroups that could not be labelled because the map was full.
+    LabelFailures = 4,
+    /// Cgroups that inherited a label.
+    Inherited = 5,
+}
+
+/// Number of [`Stat`]s.
+pub const STATS: u32 = 8;

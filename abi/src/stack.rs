@@ -1,0 +1,72 @@
+//! The stack of component classes between the two passes of a walk.
+//!
+//! On the BPF target it is built so that every verifier from 6.1 on accepts it:
+//! no zeroing (LLVM would emit a `memset` loop), all stores at an offset the
+//! verifier can't know (so that states merge), masks next to their use.
+
+use crate::limits::MAX_DEPTH;
+
+/// A fixed stack of `u16`, addressed modulo [`MAX_DEPTH`].
+#[cfg(not(target_arch = "bpf"))]
+pub(crate) struct Stack([u16; MAX_DEPTH as usize]);
+
+#[cfg(not(target_arch = "bpf"))]
+impl Stack {
+    pub(crate) fn new(_zero: u32) -> Self {
+        Self([0; MAX_DEPTH as usize])
+    }
+
+    pub(crate) fn set(&mut self, i: u32, value: u32) {
+        self.0[(i & (MAX_DEPTH - 1)) as usize] = value as u16;
+    }
+
+    pub(crate) fn get(&self, i: u32) -> u32 {
+        self.0[(i & (MAX_DEPTH - 1)) as usize] as u32
+    }
+}
+
+/// A fixed stack of `u16`, addressed modulo [`MAX_DEPTH`].
+#[cfg(target_arch = "bpf")]
+pub(crate) struct Stack(core::mem::MaybeUninit<[u16; MAX_DEPTH as usize]>);
+
+#[cfg(target_arch = "bpf")]
+impl Stack {
+    /// `zero` must be 0 without the verifier knowing it: a store at an unknown
+    /// offset marks the whole array as initialised.
+    #[inline(always)]
+    pub(crate) fn new(zero: u32) -> Self {
+        let mut stack = Self(core::mem::MaybeUninit::uninit());
+        stack.set(zero, 0);
+        stack
+    }
+
+    #[inline(always)]
+    pub(crate) fn set(&mut self, i: u32, value: u32) {
+        let i = masked(i);
+        // SAFETY: `masked` keeps the index below MAX_DEPTH.
+        unsafe {
+            self.0
+                .as_mut_ptr()
+                .cast::<u16>()
+                .add(i)
+                .write_volatile(value as u16)
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self, i: u32) -> u32 {
+        let i = masked(i);
+        // SAFETY: as above; the verifier checks that it was initialised.
+        unsafe { self.0.as_ptr().cast::<u16>().add(i).read_volatile() as u32 }
+    }
+}
+
+/// `i & 63` where LLVM can neither move nor drop it.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+fn masked(i: u32) -> usize {
+    let mut i = u64::from(i);
+    // SAFETY: plain arithmetic on a register.
+    unsafe { core::arch::asm!("{0} &= 63", inout(reg) i, options(pure, nomem, nostack)) };
+    i as usize
+}
