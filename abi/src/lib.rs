@@ -11,9 +11,14 @@
 //! **Architecture invariant:** nothing here allocates, panics or knows where a
 //! table's or a name's bytes live; both are reached through traits.
 #![no_std]
+#![expect(
+    clippy::inline_always,
+    reason = "a BPF call costs, and the verifier loses bounds across it"
+)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 pub mod event;
+pub mod fields;
 pub mod limits;
 pub mod maps;
 pub mod op;

@@ -24,6 +24,6 @@ pub const MOUNT_SLOTS: u32 = 256;
 /// Rule x operation x outcome counters on one node at a time.
 pub const MAX_COUNTERS: u32 = 16_384;
 /// Bytes of the event ring; a power of two of pages.
-pub const RING_BYTES: u32 = 1 << 20;
+pub const RING_BYTES: u32 = 1 << 22;
 /// Path bytes carried by an event, per path; longer is cut at the root's end and marked.
 pub const EVENT_PATH: usize = 1_024;

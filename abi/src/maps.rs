@@ -105,6 +105,9 @@ pub struct TaskState {
 
 /// The task is the runtime, about to start the container; ends with its first exec.
 pub const TASK_RUNTIME: u32 = 1;
+/// [`TaskState::exec_id`] of a task marked from user space: the program that judges
+/// its exec fills in the real one.
+pub const TASK_ANY_EXEC: u64 = u64::MAX;
 
 /// Key of a denial counter.
 #[repr(C)]

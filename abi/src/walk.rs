@@ -21,16 +21,18 @@ use crate::table::{
 /// A component of a path, on the way from its leaf to its root.
 pub trait Cursor: Copy {
     /// Length of the component's name in bytes, 1..=255.
-    fn len(self) -> u32;
+    fn length(self) -> u32;
 
     /// Bytes `8 * i..8 * i + 8` of a name of at most 24 bytes, little-endian;
     /// what is behind its end is not defined.
     fn word(self, i: u32) -> u64;
 
     /// The component above, or `None` at the root, which has no name.
+    #[must_use]
     fn up(self) -> Option<Self>;
 
     /// The component `n` above this one.
+    #[must_use]
     fn ancestor(self, n: u32) -> Self;
 
     /// [`literal_long`] for this name, wherever its bytes are. `None`: can't be read.
@@ -178,20 +180,32 @@ pub fn step<T: Table>(table: T, at: u32, symbol: u32) -> u32 {
     }
 }
 
+/// One step of a path automaton over a component whose state nobody computes in a walk:
+/// how mount points are read ahead. `last`: the path ends there. `None`: can't be read.
+pub fn step_name<T: Table, C: Cursor>(table: T, at: u32, name: C, last: bool) -> Option<u32> {
+    let from = table.at(at << 4);
+    let base = from.u32(state::BASE);
+    if base == 0 {
+        return Some(at);
+    }
+    let mut symbol = literal(table, name)?.class;
+    if symbol == 0 {
+        let gate = from.u16(if last { state::GATE_LEAF } else { state::GATE_DIR });
+        if gate != 0 {
+            symbol = pass_gate(table, gate, name)?;
+        }
+    }
+    Some(next(table, at, from, base, symbol))
+}
+
 /// The symbol of an unknown name under a gate: 0, or the set of globs it matches.
 #[inline(always)]
 fn pass_gate<T: Table, C: Cursor>(table: T, gate: u32, name: C) -> Option<u32> {
     let gate = table.at(gate << 5);
-    let len = name.len();
+    let len = name.length();
     if len <= LITERAL_INLINE {
         let end = len.wrapping_sub(1);
-        let tail = name.word(if end >= 16 {
-            2
-        } else if end >= 8 {
-            1
-        } else {
-            0
-        });
+        let tail = name.word(end >> 3);
         let first = gate.u64(gate::FIRST) >> (name.word(0) & 63);
         let last = gate.u64(gate::LAST) >> ((tail >> ((end & 7) * 8)) & 63);
         if (first | last) & 1 == 0 {
@@ -211,7 +225,7 @@ pub fn match_name<T: Table, W: Words>(table: T, name: W, len: u32, start: u32) -
         if i >= len {
             break;
         }
-        if i & 7 == 0 {
+        if i % 8 == 0 {
             bytes = name.word(i >> 3)?;
         }
         at = step(table, at, (bytes & 0xff) as u32);
@@ -224,7 +238,7 @@ pub fn match_name<T: Table, W: Words>(table: T, name: W, len: u32, start: u32) -
 /// The literal that a component is, if it is one.
 #[inline(always)]
 fn literal<T: Table, C: Cursor>(table: T, name: C) -> Option<Literal> {
-    let len = name.len();
+    let len = name.length();
     if len > LITERAL_INLINE {
         return name.literal_long();
     }

@@ -1,0 +1,108 @@
+//! Kernel structure fields that the programs read, with the name of the frozen
+//! global that carries each offset.
+//!
+//! rustc emits no CO-RE relocations; the loader finds the offsets in the running
+//! kernel's BTF and writes them into `.rodata` before the programs are verified.
+
+/// One offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Name of the `u64` global in the object.
+    pub global: &'static str,
+    /// Kernel structure.
+    pub structure: &'static str,
+    /// Path of members, dotted.
+    pub member: &'static str,
+    /// What the loader must find there, if the programs have it compiled in.
+    pub fixed: Option<u64>,
+    /// Start-up fails without it; an optional one that is missing is [`ABSENT`].
+    pub required: bool,
+}
+
+/// Value of an optional field that the kernel doesn't have.
+pub const ABSENT: u64 = u64::MAX;
+
+const fn field(global: &'static str, structure: &'static str, member: &'static str) -> Field {
+    Field {
+        global,
+        structure,
+        member,
+        fixed: None,
+        required: true,
+    }
+}
+
+/// Offsets of `struct dentry`, equal on every kernel from 5.10 to 7.3: compiled in,
+/// because a load per component and offset costs 40 instructions on a path of five.
+pub mod dentry {
+    /// `d_hash.pprev`: NULL when the name was removed.
+    pub const PPREV: usize = 16;
+    /// `d_parent`
+    pub const PARENT: usize = 24;
+    /// `d_name.len`
+    pub const LEN: usize = 36;
+    /// `d_name.name`
+    pub const NAME: usize = 40;
+    /// `d_inode`
+    pub const INODE: usize = 48;
+    /// Names below 32 bytes are here (`d_iname`, `d_shortname` since 6.14).
+    pub const INLINE: usize = 56;
+}
+
+const fn fixed(global: &'static str, member: &'static str, offset: usize) -> Field {
+    Field {
+        global,
+        structure: "dentry",
+        member,
+        fixed: Some(offset as u64),
+        required: true,
+    }
+}
+
+/// All fields.
+pub const FIELDS: &[Field] = &[
+    fixed("", "d_hash.pprev", dentry::PPREV),
+    fixed("", "d_parent", dentry::PARENT),
+    fixed("", "d_name.len", dentry::LEN),
+    fixed("", "d_name.name", dentry::NAME),
+    fixed("", "d_inode", dentry::INODE),
+    field("DENTRY_SB", "dentry", "d_sb"),
+    field("SB_DEV", "super_block", "s_dev"),
+    field("SB_MAGIC", "super_block", "s_magic"),
+    field("SB_ROOT", "super_block", "s_root"),
+    field("INODE_INO", "inode", "i_ino"),
+    field("INODE_UID", "inode", "i_uid"),
+    field("FILE_DENTRY", "file", "f_path.dentry"),
+    field("FILE_MODE", "file", "f_mode"),
+    field("FILE_FLAGS", "file", "f_flags"),
+    field("PATH_DENTRY", "path", "dentry"),
+    field("BPRM_FILE", "linux_binprm", "file"),
+    field("VMA_FILE", "vm_area_struct", "vm_file"),
+    field("TASK_MM", "task_struct", "mm"),
+    field("TASK_FS", "task_struct", "fs"),
+    field("TASK_CRED", "task_struct", "cred"),
+    field("TASK_PARENT", "task_struct", "real_parent"),
+    field("TASK_TGID", "task_struct", "tgid"),
+    field("TASK_EXEC_ID", "task_struct", "self_exec_id"),
+    // A bit field: its offset is in bits.
+    field("TASK_IN_EXECVE", "task_struct", "in_execve"),
+    field("CRED_FSUID", "cred", "fsuid"),
+    field("MM_EXE_FILE", "mm_struct", "exe_file"),
+    field("FS_ROOT", "fs_struct", "root.dentry"),
+    field("SOCKET_SK", "socket", "sk"),
+    field("SOCK_FAMILY", "sock", "__sk_common.skc_family"),
+    field("SOCK_PROTOCOL", "sock", "sk_protocol"),
+    field("MSG_NAME", "msghdr", "msg_name"),
+    field("CGROUP_KN", "cgroup", "kn"),
+    field("CGROUP_PARENT", "cgroup", "self.parent"),
+    field("CSS_CGROUP", "cgroup_subsys_state", "cgroup"),
+    field("KN_ID", "kernfs_node", "id"),
+    Field {
+        global: "BACKING_PATH",
+        structure: "backing_file",
+        member: "user_path.dentry",
+        fixed: None,
+        // Since 6.5; before, an overlay's backing file carries the user's path itself.
+        required: false,
+    },
+];

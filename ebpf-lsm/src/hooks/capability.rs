@@ -1,0 +1,34 @@
+//! Capabilities. The hook is reached only if the task has the capability.
+
+use aya_ebpf::macros::lsm;
+use aya_ebpf::programs::LsmContext;
+use bartizan_abi::op::Operation;
+use bartizan_abi::walk::capability_row;
+
+use crate::identity::{Identity, identify};
+use crate::judge::{Target, judge_row};
+use crate::kernel::errno_eperm;
+use crate::subject::subject;
+
+/// `CAP_OPT_NOAUDIT`: the kernel asks on its own account, nobody tries anything.
+const NOAUDIT: u32 = 2;
+
+/// `capable` and its relatives, in any user namespace.
+#[lsm(hook = "capable")]
+pub fn capable(ctx: LsmContext) -> i32 {
+    let capability: u32 = ctx.arg(2);
+    let options: u32 = ctx.arg(3);
+    let ops = Operation::Capable.bit();
+    let rules = match identify(ops) {
+        Identity::Unjudged => return 0,
+        Identity::Broken => return errno_eperm(),
+        Identity::Managed(rules) => rules,
+    };
+    let target = Target { dentry: 0, high: 0, low: 0, detail: capability };
+    let row = capability_row(rules.table, capability);
+    let quiet = options & NOAUDIT != 0;
+    if judge_row(&rules, row, subject(&rules), ops, &target, quiet) {
+        return errno_eperm();
+    }
+    0
+}

@@ -1,0 +1,118 @@
+//! Opening and cutting files. `file_open` is the hook whose cost counts.
+
+use aya_ebpf::macros::lsm;
+use aya_ebpf::programs::LsmContext;
+use bartizan_abi::op::{Operation, Ops};
+use bartizan_abi::table::Automaton;
+
+use crate::identity::{Identity, identify};
+use crate::judge::judge_file;
+use crate::kernel::{
+    DENTRY_SB, FILE_DENTRY, FILE_FLAGS, FILE_MODE, Object, PATH_DENTRY, SB_MAGIC, address,
+    errno_eacces, load,
+};
+use crate::subject::subject;
+use crate::walks::{Rows, walk, walk_direct, walk_new};
+
+const FMODE_READ: u32 = 1;
+const FMODE_WRITE: u32 = 2;
+/// `FMODE_NOACCOUNT`: the kernel's own open of a file behind an overlay file.
+pub const NOACCOUNT: u32 = 1 << 29;
+/// `__FMODE_EXEC` in `f_flags`: opened to be run, which `bprm_check_security` judges.
+/// User space can't set it: it is no valid flag of `open`.
+const OPENED_FOR_EXEC: u32 = 0x20;
+const O_APPEND: u32 = 0o2000;
+const PIPEFS_MAGIC: u64 = 0x5049_5045;
+
+/// Judges an operation on an existing file; true: deny.
+#[inline(always)]
+pub fn judge_existing(dentry: u64, ops: Ops) -> bool {
+    match identify(ops) {
+        Identity::Unjudged => false,
+        Identity::Broken => true,
+        Identity::Managed(rules) => {
+            let subject = subject(&rules);
+            let rows = walk(&rules, dentry, Automaton::Files);
+            judge_file(&rules, rows, Automaton::Files, subject, ops, dentry)
+        }
+    }
+}
+
+/// Judges the making of a name; true: deny.
+#[inline(always)]
+pub fn judge_new(dentry: u64, ops: Ops) -> bool {
+    match identify(ops) {
+        Identity::Unjudged => false,
+        Identity::Broken => true,
+        Identity::Managed(rules) => {
+            let subject = subject(&rules);
+            let rows = walk_new(&rules, dentry, Automaton::Files);
+            judge_file(&rules, rows, Automaton::Files, subject, ops, dentry)
+        }
+    }
+}
+
+/// `open` and its relatives.
+#[lsm(hook = "file_open")]
+pub fn file_open(ctx: LsmContext) -> i32 {
+    let file: Object = ctx.arg(0);
+    let rules = match identify(
+        Operation::Read.bit() | Operation::Write.bit() | Operation::Append.bit(),
+    ) {
+        Identity::Unjudged => return 0,
+        Identity::Broken => return errno_eacces(),
+        Identity::Managed(rules) => rules,
+    };
+    let mode: u32 = load(file, &FILE_MODE);
+    let flags: u32 = load(file, &FILE_FLAGS);
+    if mode & NOACCOUNT != 0 || flags & OPENED_FOR_EXEC != 0 {
+        return 0;
+    }
+    let mut ops = 0;
+    if mode & FMODE_READ != 0 {
+        ops |= Operation::Read.bit();
+    }
+    if mode & FMODE_WRITE != 0 {
+        ops |= if flags & O_APPEND != 0 {
+            Operation::Append.bit()
+        } else {
+            Operation::Write.bit()
+        };
+    }
+    let dentry: Object = load(file, &FILE_DENTRY);
+    let subject = subject(&rules);
+    let rows = walk_direct(&rules, dentry);
+    if let Rows::Unresolved = rows {
+        // A pipe opened again through /proc/self/fd is no file.
+        let sb: Object = load(dentry, &DENTRY_SB);
+        if load::<u64>(sb, &SB_MAGIC) == PIPEFS_MAGIC {
+            return 0;
+        }
+    }
+    if judge_file(&rules, rows, Automaton::Files, subject, ops, address(dentry)) {
+        return errno_eacces();
+    }
+    0
+}
+
+/// Cutting by path: `truncate`, and before 6.2 also `ftruncate` and `O_TRUNC`.
+#[lsm(hook = "path_truncate")]
+pub fn path_truncate(ctx: LsmContext) -> i32 {
+    let path: Object = ctx.arg(0);
+    let dentry: Object = load(path, &PATH_DENTRY);
+    if judge_existing(address(dentry), Operation::Truncate.bit()) {
+        return errno_eacces();
+    }
+    0
+}
+
+/// Cutting by descriptor, and `O_TRUNC`, since 6.2.
+#[lsm(hook = "file_truncate")]
+pub fn file_truncate(ctx: LsmContext) -> i32 {
+    let file: Object = ctx.arg(0);
+    let dentry: Object = load(file, &FILE_DENTRY);
+    if judge_existing(address(dentry), Operation::Truncate.bit()) {
+        return errno_eacces();
+    }
+    0
+}

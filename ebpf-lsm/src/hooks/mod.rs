@@ -1,0 +1,7 @@
+//! One program per hook. Each finds out who asks for what, and returns 0 or an errno.
+
+mod capability;
+mod exec;
+mod file;
+mod name;
+mod socket;

@@ -1,0 +1,89 @@
+//! Who is asking: the current task's workload, binding and table.
+
+use aya_ebpf::helpers::bpf_get_current_cgroup_id;
+use bartizan_abi::limits::LABEL_SLOTS;
+use bartizan_abi::maps::{Binding, Label, Stat};
+use bartizan_abi::op::Ops;
+use bartizan_abi::table::{At, Table, header};
+
+use crate::maps::{BINDINGS, CGROUPS, LABELS, TABLES, count};
+use crate::table::{Compiled, TableValue};
+
+/// A managed task's rules.
+#[derive(Clone, Copy)]
+pub struct Rules {
+    pub binding: *const Binding,
+    pub table: Compiled,
+}
+
+impl Rules {
+    #[inline(always)]
+    pub fn binding(&self) -> &Binding {
+        // SAFETY: a map value; the kernel keeps a replaced one until the program ends.
+        unsafe { &*self.binding }
+    }
+
+    #[inline(always)]
+    pub fn table_value(&self) -> *const TableValue {
+        self.table.0.cast()
+    }
+}
+
+/// What identity says of an operation.
+pub enum Identity {
+    /// No rule can say anything: allow.
+    Unjudged,
+    /// Managed, but its rules can't be reached: deny.
+    Broken,
+    /// Judge by these.
+    Managed(Rules),
+}
+
+/// The workload of a cgroup.
+#[inline(always)]
+pub fn workload_of(cgroup: u64) -> Option<u32> {
+    let slot = LABELS.get_ptr((cgroup & u64::from(LABEL_SLOTS - 1)) as u32)?;
+    let label: *const Label = slot;
+    // Volatile, in this order: see `Label`.
+    // SAFETY: a map value.
+    let (id, workload) = unsafe {
+        (
+            core::ptr::read_volatile(&raw const (*label).id),
+            core::ptr::read_volatile(&raw const (*label).workload),
+        )
+    };
+    if id == cgroup && workload != 0 {
+        return Some(workload as u32);
+    }
+    // SAFETY: as above.
+    if unsafe { core::ptr::read_volatile(&raw const (*label).busy) } == 0 {
+        return None;
+    }
+    CGROUPS.get_ptr(cgroup).map(|workload| {
+        // SAFETY: a map value; entries are never changed, only added and removed.
+        unsafe { *workload }
+    })
+}
+
+/// The rules of the current task, if some judge one of `ops`.
+#[inline(always)]
+pub fn identify(ops: Ops) -> Identity {
+    // SAFETY: no arguments.
+    let cgroup = unsafe { bpf_get_current_cgroup_id() };
+    let Some(workload) = workload_of(cgroup) else {
+        return Identity::Unjudged;
+    };
+    let Some(binding) = BINDINGS.get_value(workload, &0) else {
+        count(Stat::MissingTable);
+        return Identity::Broken;
+    };
+    let Some(table) = TABLES.get_value(binding.table, &0) else {
+        count(Stat::MissingTable);
+        return Identity::Broken;
+    };
+    let table = Compiled::new(table);
+    if table.header().u32(header::JUDGED) & ops == 0 {
+        return Identity::Unjudged;
+    }
+    Identity::Managed(Rules { binding, table })
+}

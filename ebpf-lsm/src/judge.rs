@@ -1,0 +1,131 @@
+//! From rows to an answer: decide, report if there is something to report, and turn
+//! the outcome into the hook's return value.
+
+use aya_ebpf::helpers::bpf_get_current_task_btf;
+use bartizan_abi::op::Ops;
+use bartizan_abi::rows::{defaults, masks, record_at, unresolved_defaults};
+use bartizan_abi::table::{At, Automaton, Table, header};
+use bartizan_abi::verdict::{Decision, Masks, Outcome, decide};
+use bartizan_abi::fields::dentry::INODE;
+
+use crate::identity::Rules;
+use crate::kernel::{CRED_FSUID, INODE_UID, Object, TASK_CRED, load, peek};
+use crate::maps::count;
+use crate::report::{Report, report};
+use crate::walks::Rows;
+use bartizan_abi::maps::Stat;
+
+/// What an operation is done to.
+pub struct Target {
+    /// Address of a file's dentry, 0 for none.
+    pub dentry: u64,
+    /// See [`bartizan_abi::event::Event`].
+    pub high: u64,
+    /// See [`bartizan_abi::event::Event`].
+    pub low: u64,
+    /// See [`bartizan_abi::event::Event`].
+    pub detail: u32,
+}
+
+impl Target {
+    #[inline(always)]
+    pub fn file(dentry: u64) -> Self {
+        Self { dentry, high: 0, low: 0, detail: 0 }
+    }
+}
+
+/// The current task owns the file.
+#[inline(always)]
+fn owns(dentry: u64) -> bool {
+    // SAFETY: no arguments.
+    let task: Object = unsafe { bpf_get_current_task_btf() }.cast_const().cast();
+    let cred: Object = load(task, &TASK_CRED);
+    if cred.is_null() {
+        return false;
+    }
+    let fsuid: u32 = load(cred, &CRED_FSUID);
+    let inode: u64 = peek(dentry + INODE as u64).unwrap_or(0);
+    let uid: Option<u32> = peek(inode + INODE_UID.get() as u64);
+    uid == Some(fsuid)
+}
+
+/// Judges file operations; true: deny.
+#[inline(always)]
+pub fn judge_file(
+    rules: &Rules,
+    rows: Rows,
+    automaton: Automaton,
+    subject: u32,
+    ops: Ops,
+    dentry: u64,
+) -> bool {
+    let table = rules.table;
+    let (path, leaf, unresolved) = match rows {
+        Rows::Named(path, leaf) => (path, leaf, false),
+        Rows::Unresolved => {
+            count(Stat::Unresolved);
+            let row = table.header().u32(header::UNRESOLVED_ROWS + automaton as u32 * 4);
+            (row, 0, true)
+        }
+    };
+    let first = record_at(table, path, subject, || owns(dentry));
+    let mut said = masks(table, first);
+    let mut second = first;
+    if leaf != 0 {
+        second = record_at(table, leaf, subject, || owns(dentry));
+        said = said.union(masks(table, second));
+    }
+    let fallback = if unresolved { unresolved_defaults(table) } else { defaults(table) };
+    let mut decision = decide(said, fallback, ops);
+    if decision.outcome == Outcome::Allow {
+        if !unresolved {
+            return false;
+        }
+        decision = Decision {
+            outcome: Outcome::Unresolved,
+            ops: ops & table.header().u32(header::JUDGED),
+        };
+        if decision.ops == 0 {
+            return false;
+        }
+    }
+    finish(rules, decision, [first, second], &Target::file(dentry))
+}
+
+/// Judges an operation that has one row; true: deny. `quiet`: don't report.
+#[inline(always)]
+pub fn judge_row(
+    rules: &Rules,
+    row: u32,
+    subject: u32,
+    ops: Ops,
+    target: &Target,
+    quiet: bool,
+) -> bool {
+    let table = rules.table;
+    let record = record_at(table, row, subject, || false);
+    let said: Masks = masks(table, record);
+    let decision = decide(said, defaults(table), ops);
+    if decision.outcome == Outcome::Allow {
+        return false;
+    }
+    if quiet {
+        return decision.outcome == Outcome::Deny;
+    }
+    finish(rules, decision, [record, record], target)
+}
+
+#[inline(always)]
+fn finish(rules: &Rules, decision: Decision, records: [u32; 2], target: &Target) -> bool {
+    let what = Report {
+        outcome: decision.outcome as u32,
+        ops: decision.ops,
+        records,
+        dentry: target.dentry,
+        high: target.high,
+        low: target.low,
+        detail: target.detail,
+    };
+    report(rules, &what);
+    decision.outcome == Outcome::Deny
+}

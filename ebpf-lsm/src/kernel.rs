@@ -1,0 +1,93 @@
+//! Reading kernel structures: offsets from `.rodata`, loads through typed pointers.
+//!
+//! A load at `pointer + frozen offset` keeps its BTF type in the verifier and costs
+//! one instruction; a fault in it reads zero. Pointers that have lost their type are
+//! read by `bpf_probe_read_kernel` ([`peek`]).
+
+use aya_ebpf::helpers::bpf_probe_read_kernel;
+
+/// An offset that the loader fills in.
+#[repr(transparent)]
+pub struct Offset(u64);
+
+impl Offset {
+    #[inline(always)]
+    pub fn get(&'static self) -> usize {
+        // Volatile: the value at build time means nothing.
+        // SAFETY: a static that the loader wrote before the program was verified.
+        unsafe { core::ptr::read_volatile(&self.0) as usize }
+    }
+
+    /// The kernel has that field.
+    #[inline(always)]
+    pub fn is_present(&'static self) -> bool {
+        self.get() as u64 != bartizan_abi::fields::ABSENT
+    }
+}
+
+macro_rules! offsets {
+    ($($name:ident)*) => {
+        $(#[unsafe(no_mangle)] pub static $name: Offset = Offset(0);)*
+    };
+}
+
+offsets! {
+    DENTRY_SB SB_DEV SB_MAGIC SB_ROOT INODE_INO INODE_UID FILE_DENTRY FILE_MODE FILE_FLAGS
+    PATH_DENTRY BPRM_FILE VMA_FILE TASK_MM TASK_FS TASK_CRED TASK_PARENT TASK_TGID
+    TASK_EXEC_ID TASK_IN_EXECVE CRED_FSUID MM_EXE_FILE FS_ROOT SOCKET_SK SOCK_FAMILY SOCK_PROTOCOL
+    MSG_NAME CGROUP_KN CGROUP_PARENT CSS_CGROUP KN_ID BACKING_PATH
+}
+
+/// A kernel object of some structure.
+pub type Object = *const u8;
+
+/// Loads a field of a typed object.
+#[inline(always)]
+pub fn load<T: Copy>(object: Object, offset: &'static Offset) -> T {
+    // SAFETY: the verifier checks type and bounds; a bad address reads zero.
+    unsafe { object.wrapping_add(offset.get()).cast::<T>().read_volatile() }
+}
+
+/// Loads a field at a compiled-in offset.
+#[inline(always)]
+pub fn load_at<T: Copy>(object: Object, offset: usize) -> T {
+    // SAFETY: as above.
+    unsafe { object.wrapping_add(offset).cast::<T>().read_volatile() }
+}
+
+/// Reads kernel memory at an address that the verifier knows nothing of.
+#[inline(always)]
+pub fn peek<T: Copy>(address: u64) -> Option<T> {
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_kernel(address as *const T) }.ok()
+}
+
+/// Forgets a pointer's type, so that it can be passed to a global function.
+/// (7.x types even `unsigned char *`; two negations make any of them a number.)
+#[inline(always)]
+pub fn address(object: Object) -> u64 {
+    let mut value = object as u64;
+    // SAFETY: plain arithmetic on a register.
+    unsafe {
+        core::arch::asm!("{0} = -{0}", "{0} = -{0}", inout(reg) value, options(nomem, nostack));
+    }
+    value
+}
+
+/// `-errno` that LLVM can't turn into arithmetic, whose range the verifier would lose.
+#[inline(always)]
+pub fn errno_eacces() -> i32 {
+    let code: i64;
+    // SAFETY: sets a register.
+    unsafe { core::arch::asm!("{0} = -13", out(reg) code, options(nomem, nostack)) };
+    code as i32
+}
+
+/// See [`errno_eacces`].
+#[inline(always)]
+pub fn errno_eperm() -> i32 {
+    let code: i64;
+    // SAFETY: sets a register.
+    unsafe { core::arch::asm!("{0} = -1", out(reg) code, options(nomem, nostack)) };
+    code as i32
+}

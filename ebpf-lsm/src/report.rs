@@ -1,0 +1,200 @@
+//! Reporting: count exactly, then try to leave an event.
+
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
+use aya_ebpf::helpers::{
+    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task_btf,
+    bpf_get_current_uid_gid, bpf_ktime_get_ns,
+};
+use bartizan_abi::event::{PATH_CUT, PATH_NONE, PATH_UNRESOLVED, PathBytes};
+use bartizan_abi::fields::dentry::{NAME, PARENT};
+use bartizan_abi::limits::{EVENT_PATH, MAX_DEPTH};
+use bartizan_abi::maps::{CounterKey, Stat};
+use bartizan_abi::op::Operation;
+use bartizan_abi::rows::rule;
+use bartizan_abi::verdict::Outcome;
+
+use crate::identity::Rules;
+use crate::kernel::{Object, TASK_PARENT, TASK_TGID, address, load, peek};
+use crate::maps::{COUNTERS, EVENTS, add_one, count};
+use crate::subject::executable;
+use crate::walks::{locate, stop};
+
+/// What there is to report; all plain numbers, so that it can be passed by address.
+pub struct Report {
+    /// [`Outcome`]
+    pub outcome: u32,
+    /// Operations with that outcome, not empty.
+    pub ops: u32,
+    /// Records that decided.
+    pub records: [u32; 2],
+    /// Address of the file's dentry, 0 for none.
+    pub dentry: u64,
+    /// See [`bartizan_abi::event::Event`].
+    pub high: u64,
+    /// See [`bartizan_abi::event::Event`].
+    pub low: u64,
+    /// See [`bartizan_abi::event::Event`].
+    pub detail: u32,
+}
+
+const BPF_NOEXIST: u64 = 1;
+
+/// Counts and reports.
+#[inline(never)]
+pub fn report(rules: &Rules, what: &Report) {
+    let binding = rules.binding();
+    let number = lowest(what.ops);
+    // SAFETY: only outcomes and operations of these enumerations are ever reported.
+    let (outcome, operation) = unsafe {
+        (
+            core::mem::transmute::<u8, Outcome>(what.outcome as u8),
+            core::mem::transmute::<u8, Operation>(number as u8),
+        )
+    };
+    let rule = rule(rules.table, what.records, outcome, operation) as u16;
+    tally(&CounterKey {
+        workload: binding.workload,
+        table: binding.table,
+        rule,
+        operation: number as u8,
+        outcome: what.outcome as u8,
+    });
+    let Some(mut entry) = EVENTS.reserve(0) else {
+        count(Stat::RingDrops);
+        return;
+    };
+    let event = entry.as_mut_ptr();
+    // SAFETY: the ring's memory, of the event's size; each field is written here or
+    // by `path`, the bytes behind a path's end excepted, which nobody reads.
+    unsafe {
+        (*event).time = bpf_ktime_get_ns();
+        (*event).generation = binding.generation;
+        (*event).workload = binding.workload;
+        (*event).table = binding.table;
+        (*event).rule = rule;
+        (*event).operation = number as u8;
+        (*event).outcome = what.outcome as u8;
+        (*event).pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+        (*event).uid = bpf_get_current_uid_gid() as u32;
+        (*event).high = what.high;
+        (*event).low = what.low;
+        (*event).detail = what.detail;
+        (*event).pad = 0;
+        (*event).comm = bpf_get_current_comm().unwrap_or_default();
+        let task: Object = bpf_get_current_task_btf().cast_const().cast();
+        let parent: Object = load(task, &TASK_PARENT);
+        (*event).parent = if parent.is_null() { 0 } else { load(parent, &TASK_TGID) };
+        path(rules, &raw mut (*event).target, what.dentry);
+        path(rules, &raw mut (*event).executable, address(executable(task)));
+        let dentry = if parent.is_null() { 0 } else { address(executable(parent)) };
+        path(rules, &raw mut (*event).parent_executable, dentry);
+    }
+    entry.submit(0);
+}
+
+/// Number of the lowest bit.
+#[inline(always)]
+fn lowest(ops: u32) -> u32 {
+    let mut number = 0;
+    while number < 31 {
+        if ops >> number & 1 != 0 {
+            break;
+        }
+        number += 1;
+    }
+    number
+}
+
+#[inline(always)]
+fn tally(key: &CounterKey) {
+    if COUNTERS.get_ptr_mut(key).is_none() {
+        // Another CPU may be first; then the entry is there as well.
+        let _ = COUNTERS.insert(key, 0u64, BPF_NOEXIST);
+    }
+    match COUNTERS.get_ptr_mut(key) {
+        Some(value) => add_one(value),
+        None => count(Stat::CounterDrops),
+    }
+}
+
+/// Writes a path into an event.
+#[inline(always)]
+fn path(rules: &Rules, to: *mut PathBytes, dentry: u64) {
+    let binding = rules.binding();
+    let mut flags = 0;
+    let mut mount = 0;
+    let mut depth = 0;
+    if dentry == 0 {
+        flags = PATH_NONE;
+    } else {
+        let end = stop(binding);
+        depth = MAX_DEPTH;
+        if end == 0 {
+            match locate(binding, dentry) {
+                Some((number, below)) => {
+                    mount = number;
+                    depth = below;
+                }
+                None => flags = PATH_UNRESOLVED,
+            }
+        }
+        flags |= copy_path(to, dentry, end, depth) as u32;
+    }
+    let _ = depth;
+    // SAFETY: the ring's memory.
+    unsafe {
+        (*to).flags = flags;
+        (*to).mount = mount;
+        (*to).pad = 0;
+        if dentry == 0 {
+            (*to).len = 0;
+        }
+    }
+}
+
+/// Copies at most `depth` components, leaf first, up to the directory `end`; returns
+/// [`PATH_CUT`] or 0.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn copy_path(to: *mut PathBytes, dentry: u64, end: u64, depth: u32) -> u64 {
+    if to.is_null() {
+        return 0;
+    }
+    let mut at = dentry;
+    let mut used = 0u64;
+    let mut cut = 0;
+    let mut i = 0;
+    while i < MAX_DEPTH {
+        if i >= depth || at == end {
+            break;
+        }
+        let parent: u64 = peek(at + PARENT as u64).unwrap_or(at);
+        let name: u64 = peek(at + NAME as u64).unwrap_or(0);
+        if parent == at && i > 0 {
+            break;
+        }
+        let mut offset = used;
+        // SAFETY: plain arithmetic on a register, next to its use for the verifier.
+        unsafe {
+            core::arch::asm!("{0} &= 1023", inout(reg) offset, options(pure, nomem, nostack));
+        }
+        // SAFETY: 256 bytes at an offset below EVENT_PATH are inside the buffer.
+        let length = unsafe {
+            let bytes = (&raw mut (*to).bytes).cast::<u8>().add(offset as usize);
+            bpf_probe_read_kernel_str(bytes.cast(), 256, name as *const _)
+        };
+        if length <= 0 {
+            break;
+        }
+        used += length as u64;
+        if used >= EVENT_PATH as u64 {
+            cut = u64::from(PATH_CUT);
+            break;
+        }
+        at = parent;
+        i += 1;
+    }
+    // SAFETY: the caller's buffer.
+    unsafe { (*to).len = used as u32 };
+    cut
+}

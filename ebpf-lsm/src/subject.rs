@@ -1,0 +1,74 @@
+//! The caller: which class of executables the current task runs.
+//!
+//! Walking the executable's path costs as much as a decision, so the class is kept
+//! in task storage, for one generation of rules and one execution. Storage that is
+//! missing or can't be made only costs another walk.
+
+use aya_ebpf::helpers::bpf_get_current_task_btf;
+use bartizan_abi::maps::{TASK_ANY_EXEC, TASK_RUNTIME};
+use bartizan_abi::table::{At, Automaton, SUBJECT_RUNTIME, SUBJECT_UNRESOLVED, Table, header};
+
+use crate::identity::Rules;
+use crate::kernel::{FILE_DENTRY, MM_EXE_FILE, Object, TASK_EXEC_ID, TASK_MM, address, load};
+use crate::maps::TASKS;
+use crate::walks::{Rows, walk};
+
+/// The dentry of a task's executable, NULL if it has none (kernel threads).
+#[inline(always)]
+pub fn executable(task: Object) -> Object {
+    let mm: Object = load(task, &TASK_MM);
+    if mm.is_null() {
+        return core::ptr::null();
+    }
+    let file: Object = load(mm, &MM_EXE_FILE);
+    if file.is_null() {
+        return core::ptr::null();
+    }
+    load(file, &FILE_DENTRY)
+}
+
+/// The current task's subject; 0 in tables whose rules don't look at the caller.
+#[inline(always)]
+pub fn subject(rules: &Rules) -> u32 {
+    if rules.table.header().u32(header::SUBJECTS) == 1 {
+        return 0;
+    }
+    // SAFETY: no arguments.
+    let task: Object = unsafe { bpf_get_current_task_btf() }.cast_const().cast();
+    let exec_id: u64 = load(task, &TASK_EXEC_ID);
+    let generation = rules.binding().generation;
+    let state = TASKS.get(task, true);
+    if let Some(state) = state {
+        // SAFETY: storage of the current task, which only it changes.
+        let state = unsafe { &mut *state };
+        if state.state == TASK_RUNTIME
+            && (state.exec_id == exec_id || state.exec_id == TASK_ANY_EXEC)
+        {
+            state.exec_id = exec_id;
+            return SUBJECT_RUNTIME;
+        }
+        if state.generation == generation && state.exec_id == exec_id {
+            return state.subject;
+        }
+    }
+    let dentry = executable(task);
+    let subject = if dentry.is_null() {
+        SUBJECT_UNRESOLVED
+    } else {
+        match walk(rules, address(dentry), Automaton::Subject) {
+            // Row 0 is what no list matches, which is the first subject behind the
+            // fixed ones; the compiler gives the automaton's rows those numbers.
+            Rows::Named(row, _) => row,
+            Rows::Unresolved => SUBJECT_UNRESOLVED,
+        }
+    };
+    if let Some(state) = state {
+        // SAFETY: as above.
+        let state = unsafe { &mut *state };
+        state.subject = subject;
+        state.exec_id = exec_id;
+        state.generation = generation;
+        state.state = 0;
+    }
+    subject
+}
