@@ -1,0 +1,175 @@
+//! Offsets of kernel structure members, read from the running kernel's BTF.
+//!
+//! aya keeps member offsets to itself, and general BTF libraries build a model of
+//! all 100,000 types first; this reads the few it is asked for in one pass.
+
+use std::collections::HashMap;
+
+/// Why an offset can't be had.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BtfError {
+    /// The data is no BTF, or cut.
+    #[error("the kernel's type information (BTF) can't be read: {0}")]
+    Malformed(&'static str),
+    /// The kernel has no such structure.
+    #[error("the kernel has no `struct {0}`")]
+    NoStructure(String),
+    /// The structure has no such member.
+    #[error("the kernel's `struct {structure}` has no member `{member}`")]
+    NoMember {
+        /// The structure.
+        structure: String,
+        /// The dotted path of the member.
+        member: String,
+    },
+}
+
+const MAGIC: u16 = 0xeb9f;
+const STRUCT: u32 = 4;
+const UNION: u32 = 5;
+/// Kinds that only name or qualify another type: typedef, volatile, const, restrict, `type_tag`.
+const TRANSPARENT: [u32; 5] = [8, 9, 10, 11, 18];
+
+/// The types of a kernel.
+pub struct Types<'a> {
+    data: &'a [u8],
+    strings: &'a [u8],
+    /// Byte offset of each type in `data`, by type id - 1.
+    offsets: Vec<u32>,
+    structures: HashMap<&'a [u8], u32>,
+}
+
+struct Type {
+    kind: u32,
+    vlen: u32,
+    bits_valid: bool,
+    /// Size, or the id of the type referred to.
+    size_or_type: u32,
+}
+
+impl<'a> Types<'a> {
+    /// Indexes the contents of `/sys/kernel/btf/vmlinux`.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, BtfError> {
+        let word = |at: usize| read(bytes, at).ok_or(BtfError::Malformed("the header is cut"));
+        if word(0)? & 0xffff != u32::from(MAGIC) {
+            return Err(BtfError::Malformed("wrong magic number"));
+        }
+        let header = word(4)? as usize;
+        let section = |offset: usize, length: usize| {
+            bytes.get(header + offset..)?.get(..length).filter(|_| length > 0)
+        };
+        let data = section(word(8)? as usize, word(12)? as usize)
+            .ok_or(BtfError::Malformed("the types are cut"))?;
+        let strings = section(word(16)? as usize, word(20)? as usize)
+            .ok_or(BtfError::Malformed("the strings are cut"))?;
+        let mut types = Self { data, strings, offsets: Vec::new(), structures: HashMap::new() };
+        types.index()?;
+        Ok(types)
+    }
+
+    fn index(&mut self) -> Result<(), BtfError> {
+        let mut at = 0;
+        while at < self.data.len() {
+            let (Some(name), Some(info)) = (read(self.data, at), read(self.data, at + 4)) else {
+                return Err(BtfError::Malformed("a type is cut"));
+            };
+            let (kind, vlen) = (info >> 24 & 0x1f, (info & 0xffff) as usize);
+            let tail = match kind {
+                1 | 14 | 17 => 4,
+                2 | 7 | 8 | 9 | 10 | 11 | 12 | 16 | 18 => 0,
+                3 => 12,
+                STRUCT | UNION | 15 | 19 => vlen * 12,
+                6 | 13 => vlen * 8,
+                _ => return Err(BtfError::Malformed("a type of an unknown kind")),
+            };
+            // A volatile or const of nothing has no vlen; declaration tags (17) have one word.
+            self.offsets.push(u32::try_from(at).map_err(|_| BtfError::Malformed("too large"))?);
+            if kind == STRUCT {
+                let name = string(self.strings, name);
+                self.structures.entry(name).or_insert(self.offsets.len() as u32);
+            }
+            at += 12 + tail;
+        }
+        Ok(())
+    }
+
+    fn get(&self, id: u32) -> Option<(Type, usize)> {
+        let at = *self.offsets.get((id as usize).checked_sub(1)?)? as usize;
+        let info = read(self.data, at + 4)?;
+        let kind = Type {
+            kind: info >> 24 & 0x1f,
+            vlen: info & 0xffff,
+            bits_valid: info >> 31 != 0,
+            size_or_type: read(self.data, at + 8)?,
+        };
+        Some((kind, at + 12))
+    }
+
+    /// Offset of a member in bits; `path` is dotted and looks through anonymous members.
+    pub fn bit_offset(&self, structure: &str, path: &str) -> Result<u64, BtfError> {
+        let mut id = *self
+            .structures
+            .get(structure.as_bytes())
+            .ok_or_else(|| BtfError::NoStructure(structure.to_owned()))?;
+        let mut bits = 0;
+        for member in path.split('.') {
+            let found = self.member(id, member.as_bytes(), 0);
+            let (offset, next) = found.ok_or_else(|| BtfError::NoMember {
+                structure: structure.to_owned(),
+                member: path.to_owned(),
+            })?;
+            bits += offset;
+            id = next;
+        }
+        Ok(bits)
+    }
+
+    /// Bit offset and type of a member, anonymous members included.
+    fn member(&self, id: u32, name: &[u8], depth: u32) -> Option<(u64, u32)> {
+        let (mut of, mut at) = self.get(id)?;
+        let mut hops = 0;
+        while TRANSPARENT.contains(&of.kind) && hops < 16 {
+            (of, at) = self.get(of.size_or_type)?;
+            hops += 1;
+        }
+        if !matches!(of.kind, STRUCT | UNION) || depth > 8 {
+            return None;
+        }
+        for i in 0..of.vlen as usize {
+            let at = at + i * 12;
+            let (label, id, offset) =
+                (read(self.data, at)?, read(self.data, at + 4)?, read(self.data, at + 8)?);
+            let bits = u64::from(if of.bits_valid { offset & 0xff_ffff } else { offset });
+            if string(self.strings, label) == name && label != 0 {
+                return Some((bits, id));
+            }
+            if label == 0
+                && let Some((inner, id)) = self.member(id, name, depth + 1)
+            {
+                return Some((bits + inner, id));
+            }
+        }
+        None
+    }
+
+    /// The kernel has a BPF-LSM attach point of that name.
+    pub fn has_function(&self, name: &str) -> bool {
+        const FUNC: u32 = 12;
+        self.offsets.iter().any(|at| {
+            let at = *at as usize;
+            read(self.data, at + 4).is_some_and(|info| info >> 24 & 0x1f == FUNC)
+                && read(self.data, at)
+                    .is_some_and(|label| string(self.strings, label) == name.as_bytes())
+        })
+    }
+}
+
+fn read(bytes: &[u8], at: usize) -> Option<u32> {
+    let word = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_le_bytes(word.try_into().ok()?))
+}
+
+fn string(strings: &[u8], at: u32) -> &[u8] {
+    let rest = strings.get(at as usize..).unwrap_or(&[]);
+    rest.split(|byte| *byte == 0).next().unwrap_or(&[])
+}

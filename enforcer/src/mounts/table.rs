@@ -1,0 +1,273 @@
+//! From visible mounts to the kernel's mount table.
+//!
+//! Per file system there is one entry for the file system itself (inode 0) and one
+//! for each of its directories or files that is mounted somewhere. A file system or
+//! directory that is mounted at several places has the first name in mountinfo's
+//! order, but the container's root is always `/`.
+
+use bartizan_abi::limits::MOUNT_SLOTS;
+use bartizan_abi::maps::{
+    Binding, MOUNT_MULTI, MOUNT_PROBES, MOUNT_ROOT, MOUNT_USED, Mount, PROVISIONAL, mount_slot,
+};
+use bartizan_abi::table::{Automaton, Bytes};
+
+use super::MountError;
+use super::states::state_after;
+use super::visible::{Object, Visible};
+
+/// Seeds tried before a table counts as too full. With 200 of 256 slots taken, about
+/// one in ten fits; with 100 nearly every one.
+const SEEDS: u32 = 4_096;
+
+/// The mounts of one container, independent of any rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountTable {
+    entries: Vec<Entry>,
+    /// Mount points by [`Mount::mount`].
+    points: Vec<Vec<u8>>,
+    /// What is mounted there, inside its file system.
+    roots: Vec<Vec<u8>>,
+    /// Index of the container's root in `entries`; `None`: provisional.
+    root: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    dev: u32,
+    ino: u64,
+    flags: u32,
+    /// Index into `points`.
+    point: u16,
+    /// The mount point is the path's end.
+    file: bool,
+}
+
+/// The parts of a [`Binding`] that are not about mounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BindingHead {
+    /// [`Binding::generation`]
+    pub generation: u64,
+    /// [`Binding::table`]
+    pub table: u32,
+    /// [`Binding::workload`]
+    pub workload: u32,
+}
+
+impl MountTable {
+    /// The table of a container that has no process yet.
+    pub fn provisional() -> Self {
+        Self {
+            entries: Vec::new(),
+            points: vec![b"/".to_vec()],
+            roots: Vec::new(),
+            root: None,
+        }
+    }
+
+    /// Builds the table from a process's visible mounts, in mountinfo's order.
+    pub fn new(mounts: &[Visible]) -> Result<Self, MountError> {
+        let (root, others): (Vec<_>, Vec<_>) =
+            mounts.iter().partition(|mount| mount.info.point == b"/");
+        let mut table = Self {
+            entries: Vec::new(),
+            points: Vec::new(),
+            roots: Vec::new(),
+            root: None,
+        };
+        for mount in root.iter().chain(&others) {
+            if mount.object == Object::Device && is_mounted_too(mount, mounts) {
+                continue;
+            }
+            table.add(mount)?;
+        }
+        let first = root.first().ok_or(MountError::NoRoot)?;
+        let key = key(first);
+        table.root = table
+            .entries
+            .iter()
+            .position(|entry| (entry.dev, entry.ino) == key);
+        Ok(table)
+    }
+
+    fn add(&mut self, mount: &Visible) -> Result<(), MountError> {
+        let (dev, ino) = key(mount);
+        let number =
+            u16::try_from(self.points.len()).map_err(|_| MountError::TooMany(usize::MAX))?;
+        let whole = self.find(dev, 0).unwrap_or_else(|| {
+            let flags = MOUNT_USED;
+            self.entries.push(Entry {
+                dev,
+                ino: 0,
+                flags,
+                point: number,
+                file: false,
+            });
+            self.entries.len() - 1
+        });
+        if ino != 0 {
+            self.entries[whole].flags |= MOUNT_MULTI;
+            if let Some(known) = self.find(dev, ino) {
+                return self.alias(mount, self.entries[known].point);
+            }
+            let file = mount.object != Object::Directory;
+            self.entries.push(Entry {
+                dev,
+                ino,
+                flags: MOUNT_USED,
+                point: number,
+                file,
+            });
+        } else if self.entries[whole].flags & MOUNT_ROOT != 0 {
+            return self.alias(mount, self.entries[whole].point);
+        } else {
+            self.entries[whole].flags |= MOUNT_ROOT;
+            self.entries[whole].point = number;
+        }
+        self.points.push(mount.info.point.clone());
+        self.roots.push(mount.info.root.clone());
+        Ok(())
+    }
+
+    fn find(&self, dev: u32, ino: u64) -> Option<usize> {
+        self.entries
+            .iter()
+            .position(|entry| (entry.dev, entry.ino) == (dev, ino))
+    }
+
+    /// The mount's files have the names of an earlier mount.
+    fn alias(&self, mount: &Visible, earlier: u16) -> Result<(), MountError> {
+        let named = &self.points[usize::from(earlier)];
+        // Subvolumes of btrfs share device and inode number; the kernel programs can't
+        // tell their files apart.
+        if mount.object == Object::Directory && self.roots[usize::from(earlier)] != mount.info.root
+        {
+            return Err(MountError::Ambiguous {
+                point: mount.info.point.escape_ascii().to_string(),
+                other: named.escape_ascii().to_string(),
+            });
+        }
+        tracing::warn!(
+            mount = %mount.info.point.escape_ascii(),
+            name = %named.escape_ascii(),
+            "the same directory is mounted at two places: rules see its files below `name` only",
+        );
+        Ok(())
+    }
+
+    /// Whether the container has no process yet.
+    pub fn is_provisional(&self) -> bool {
+        self.root.is_none()
+    }
+
+    /// Entries in the kernel's table.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// There are none (only a provisional table is empty).
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The mount point that events call by that number.
+    pub fn point(&self, number: u32) -> Option<&[u8]> {
+        self.points.get(number as usize).map(Vec::as_slice)
+    }
+
+    /// The kernel's form of the table, with states of the compiled rules `table`.
+    pub fn binding(&self, table: &[u8], head: BindingHead) -> Result<Box<Binding>, MountError> {
+        let bytes = Bytes(table);
+        let mounts = self
+            .entries
+            .iter()
+            .map(|entry| self.lower(bytes, *entry))
+            .collect::<Result<Vec<Mount>, MountError>>()?;
+        let (seed, slots) = place(&mounts).ok_or(MountError::TooMany(mounts.len()))?;
+        let root = match self.root {
+            Some(root) => mounts[root],
+            None => self.lower(
+                bytes,
+                Entry {
+                    dev: 0,
+                    ino: 0,
+                    flags: 0,
+                    point: 0,
+                    file: false,
+                },
+            )?,
+        };
+        Ok(Box::new(Binding {
+            generation: head.generation,
+            table: head.table,
+            workload: head.workload,
+            flags: if self.root.is_none() { PROVISIONAL } else { 0 },
+            seed,
+            root,
+            mounts: slots,
+        }))
+    }
+
+    fn lower(&self, table: Bytes<'_>, entry: Entry) -> Result<Mount, MountError> {
+        let point = &self.points[usize::from(entry.point)];
+        let state = |automaton| {
+            state_after(table, automaton, point, entry.file)
+                .ok_or_else(|| MountError::Unreadable(point.escape_ascii().to_string()))
+        };
+        Ok(Mount {
+            dev: entry.dev,
+            flags: entry.flags,
+            ino: entry.ino,
+            process: state(Automaton::Process)?,
+            files: state(Automaton::Files)?,
+            subject: state(Automaton::Subject)?,
+            mount: entry.point,
+        })
+    }
+}
+
+/// Device in the kernel's own encoding, and inode (0 for a whole file system).
+fn key(mount: &Visible) -> (u32, u64) {
+    let (major, minor) = mount.info.device;
+    (
+        major << 20 | minor,
+        if mount.info.root == b"/" {
+            0
+        } else {
+            mount.ino
+        },
+    )
+}
+
+/// A device node whose own file system is mounted as well: it has a name already, and
+/// the mount only hides what is below it (`/dev/null` over `/proc/kcore`).
+fn is_mounted_too(device: &Visible, mounts: &[Visible]) -> bool {
+    mounts
+        .iter()
+        .any(|mount| mount.info.device == device.info.device && mount.object == Object::Directory)
+}
+
+/// Places the mounts by hash; `None` if no seed makes them fit.
+fn place(mounts: &[Mount]) -> Option<(u32, [Mount; MOUNT_SLOTS as usize])> {
+    if mounts.len() > MOUNT_SLOTS as usize {
+        return None;
+    }
+    // Weyl sequence: every seed is odd and has its bits spread.
+    (0..SEEDS)
+        .map(|i| 0x9e37_79b1_u32.wrapping_mul(2 * i + 1))
+        .find_map(|seed| Some((seed, place_with(seed, mounts)?)))
+}
+
+fn place_with(seed: u32, mounts: &[Mount]) -> Option<[Mount; MOUNT_SLOTS as usize]> {
+    let mut slots = [Mount::default(); MOUNT_SLOTS as usize];
+    for mount in mounts {
+        let first = mount_slot(seed, mount.dev, mount.ino);
+        let free = (first..first + MOUNT_PROBES)
+            .map(|slot| (slot % MOUNT_SLOTS) as usize)
+            .find(|slot| slots[*slot].flags & MOUNT_USED == 0)?;
+        slots[free] = *mount;
+    }
+    Some(slots)
+}
+
+#[cfg(test)]
+mod tests;
