@@ -1,0 +1,42 @@
+//! The command line.
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::command::say;
+use crate::guest::Guest;
+use crate::{ebpf, setup};
+
+/// Builds, tests and tries Bartizan.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Install and download everything that the other commands need
+    Setup {
+        /// Look for newer kernels although some are in the cache
+        #[arg(long)]
+        update: bool,
+    },
+    /// Compile the BPF programs to target/bpf/bartizan-lsm.o
+    BuildEbpf(ebpf::Build),
+    /// Run a shell script in a real kernel
+    Guest(Guest),
+}
+
+impl Cli {
+    /// Does what was asked for; returns the exit status.
+    pub(crate) fn run(self) -> Result<u8> {
+        match self.command {
+            Command::Setup { update } => setup::all(update)?,
+            Command::BuildEbpf(build) => say(format!("built {}", build.run()?.display())),
+            Command::Guest(guest) => return guest.run(),
+        }
+        Ok(0)
+    }
+}

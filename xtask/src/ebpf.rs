@@ -1,0 +1,79 @@
+//! Builds the BPF programs, which no plain `cargo build` can: they need a compiler with
+//! the source of its `core`, and bpf-linker.
+
+mod toolchain;
+
+pub(crate) use toolchain::Toolchain;
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+
+use crate::command::{run, say};
+use crate::{paths, setup};
+
+const TARGET: &str = "bpfel-unknown-none";
+const PACKAGE: &str = "bartizan-ebpf-lsm";
+const PROGRAM: &str = "bartizan-lsm";
+
+/// Separates flags in `CARGO_ENCODED_RUSTFLAGS`.
+const SEPARATOR: &str = "\x1f";
+
+/// What to build.
+#[derive(Args, Debug, Default)]
+pub(crate) struct Build {
+    /// Features of bartizan-ebpf-lsm, separated by commas
+    #[arg(long, value_delimiter = ',')]
+    features: Vec<String>,
+    /// Where to put the object [default: target/bpf/bartizan-lsm.o]
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Build {
+    /// Compiles, links and returns the path of the object.
+    pub(crate) fn run(&self) -> Result<PathBuf> {
+        let toolchain = Toolchain::find_or_install()?;
+        let linker = setup::bpf_linker()?;
+        say(format!(
+            "building the BPF programs with {toolchain} and {}",
+            linker.display()
+        ));
+        let flags = [
+            "--cfg=bpf_target_arch=\"x86_64\"".to_owned(),
+            "-Cdebuginfo=2".to_owned(),
+            format!("-Clinker={}", linker.display()),
+            "-Clink-arg=--btf".to_owned(),
+        ];
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        toolchain.select(&mut cargo);
+        cargo
+            .current_dir(paths::root())
+            .env("CARGO_ENCODED_RUSTFLAGS", flags.join(SEPARATOR))
+            .args(["build", "--quiet", "--package", PACKAGE, "--bin", PROGRAM])
+            .args([
+                "--target",
+                TARGET,
+                "--profile",
+                "bpf",
+                "-Z",
+                "build-std=core",
+            ]);
+        if !self.features.is_empty() {
+            cargo.args(["--features", &self.features.join(",")]);
+        }
+        run(&mut cargo)?;
+        let built = paths::target().join(TARGET).join("bpf").join(PROGRAM);
+        let object = self.output.clone().unwrap_or_else(paths::bpf_object);
+        if let Some(dir) = object.parent() {
+            paths::make(dir)?;
+        }
+        fs::copy(&built, &object)
+            .with_context(|| format!("can't copy {} to {}", built.display(), object.display()))?;
+        Ok(object)
+    }
+}

@@ -1,0 +1,33 @@
+//! Developer commands: everything `make` does, and what a plain `cargo build` can't.
+//!
+//! Rust instead of shell scripts, so that set-up, kernels and guests share one set of
+//! paths and errors, and so that a failure always names the way out of it.
+#![expect(clippy::print_stdout, reason = "results go to standard output")]
+#![expect(clippy::print_stderr, reason = "progress goes to standard error")]
+
+mod cli;
+mod command;
+mod ebpf;
+mod guest;
+mod lock;
+mod paths;
+mod programs;
+mod setup;
+mod vm;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match cli::Cli::parse().run() {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("error: {error}");
+            for cause in error.chain().skip(1) {
+                eprintln!("  because: {cause}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Set-up: installs or downloads what a command needs and this machine doesn't have.
+//!
+//! Each part is asked for by the command that needs it, so `cargo xtask setup` is never
+//! required; it only does all of it at once.
+
+mod apt;
+mod kernel;
+mod packages;
+mod qemu;
+mod tools;
+
+pub(crate) use kernel::{Kernel, KernelLine};
+pub(crate) use packages::Package;
+pub(crate) use packages::ensure;
+pub(crate) use qemu::{PROGRAM as QEMU, qemu};
+pub(crate) use tools::bpf_linker;
+
+use anyhow::Result;
+
+use crate::command::say;
+use crate::ebpf;
+
+/// Everything that any command needs.
+///
+/// With `update`, newer kernels are looked for although some are in the cache.
+pub(crate) fn all(update: bool) -> Result<()> {
+    packages::ensure(Package::ALL)?;
+    let toolchain = ebpf::Toolchain::find()?;
+    say(format!("BPF toolchain: {toolchain}"));
+    say(format!("bpf-linker: {}", bpf_linker()?.display()));
+    say(format!("QEMU: {}", qemu()?));
+    for line in KernelLine::ALL {
+        let kernel = if update {
+            Kernel::newest(line)?
+        } else {
+            Kernel::get(line)?
+        };
+        say(format!("kernel {line}: {}", kernel.release));
+    }
+    say("set-up is complete");
+    Ok(())
+}

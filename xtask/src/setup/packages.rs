@@ -1,0 +1,94 @@
+//! Debian packages that have to be installed on this machine.
+
+use std::env::consts::OS;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::command::{is_root, run_quietly, say};
+use crate::lock::CacheLock;
+use crate::paths;
+
+/// One package, and the file that shows that it, or something as good, is there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Package {
+    name: &'static str,
+    shown_by: &'static str,
+}
+
+impl Package {
+    /// The guest's shell and tools, in one static program.
+    pub(crate) const BUSYBOX: Self = Self {
+        name: "busybox-static",
+        shown_by: "/usr/share/doc/busybox-static",
+    };
+    /// Unpacks kernel modules.
+    pub(crate) const XZ: Self = Self {
+        name: "xz-utils",
+        shown_by: "xz",
+    };
+    /// A compiler whose library source is packaged too.
+    pub(crate) const RUSTC: Self = Self {
+        name: "rustc-web",
+        shown_by: "/usr/bin/rustc",
+    };
+    /// That source.
+    pub(crate) const RUST_SRC: Self = Self {
+        name: "rust-web-src",
+        shown_by: "/usr/lib/rustlib/src/rust",
+    };
+
+    /// What every machine needs. Compilers are chosen in [`crate::ebpf`].
+    pub(crate) const ALL: &'static [Self] = &[Self::BUSYBOX, Self::XZ];
+
+    fn is_there(self) -> bool {
+        if self.shown_by.starts_with('/') {
+            Path::new(self.shown_by).exists()
+        } else {
+            paths::on_path(self.shown_by).is_some()
+        }
+    }
+}
+
+/// Installs those that are missing from the machine's own package sources.
+pub(crate) fn ensure(packages: &[Package]) -> Result<()> {
+    let missing: Vec<_> = packages
+        .iter()
+        .filter(|package| !package.is_there())
+        .map(|package| package.name)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names = missing.join(" ");
+    refuse_unless_possible(&names)?;
+    let _lock = CacheLock::take()?;
+    say(format!("installing {names}"));
+    run_quietly(apt_get().arg("update"))?;
+    run_quietly(
+        apt_get()
+            .args(["install", "--yes", "--no-install-recommends"])
+            .args(&missing),
+    )
+}
+
+/// `apt-get` that asks nothing.
+pub(super) fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    command
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .arg("--quiet");
+    command
+}
+
+/// An error that names the packages, where this process can't install them itself.
+pub(super) fn refuse_unless_possible(names: &str) -> Result<()> {
+    if OS != "linux" || paths::on_path("apt-get").is_none() {
+        bail!("this machine has no apt: install what Debian calls {names}, then try again");
+    }
+    if !is_root() {
+        bail!("not root: install the missing packages with `apt-get install {names}`");
+    }
+    Ok(())
+}
