@@ -2,12 +2,23 @@
 //!
 //! ```text
 //!   text ─► load ─► Policy ─► link ─► RuleMap ─► compile ─► table ─► evaluate
-//!                                        └────► reference (the slow, obvious oracle)
+//!           (validate)                   └────► reference (the slow, obvious oracle)
 //! ```
 //!
-//! **Architecture invariant:** nothing here reads a clock, a file, a cluster or a
-//! kernel. The CLI, the enforcer, the operator and the tests all call this code.
+//! **Architecture invariant:** nothing here reads a clock, a cluster or a kernel, and
+//! only [`load::Source`] reads files. The CLI, the enforcer, the operator and the
+//! tests all call this code.
 
+pub mod capability;
+pub mod glob;
+pub mod link;
+pub mod load;
+mod nearest;
 pub mod operation;
 pub mod pattern;
+pub mod policy;
+pub mod request;
 pub mod rule_map;
+pub mod selector;
+pub mod socket;
+pub mod validate;

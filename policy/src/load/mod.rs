@@ -1,0 +1,148 @@
+//! Policy files to policies, or everything that is wrong with them.
+//!
+//! ```text
+//!   bytes ─► yaml (a tree with places) ─► shape (the schema) ─► serde ─► validate
+//!                     └──────────────── every problem with file, line and field ◄──┘
+//! ```
+//!
+//! All or nothing: one mistake in one file, and no policy comes out, because half of
+//! a set of policies is a set that nobody wrote.
+
+mod diagnostic;
+mod object;
+mod shape;
+mod source;
+mod yaml;
+
+use std::collections::HashMap;
+
+use bartizan_crds::{CLUSTER_SECURITY_POLICY, SECURITY_POLICY};
+
+pub use diagnostic::{Diagnostic, Diagnostics};
+pub use source::Source;
+
+use crate::policy::Policy;
+use object::Object;
+use shape::Finding;
+
+/// Bytes of a file; a Kubernetes object has at most 1.5 MiB.
+pub const MAX_BYTES: usize = 4 << 20;
+
+/// The policies of all files, in the order of files and documents.
+pub fn load(sources: &[Source]) -> Result<Vec<Policy>, Diagnostics> {
+    let mut problems = Vec::new();
+    let mut policies: Vec<Policy> = Vec::new();
+    let mut names = HashMap::new();
+    for source in sources {
+        for object in objects(source, &mut problems) {
+            let Object {
+                kind,
+                namespace,
+                name,
+                at,
+                ..
+            } = &object;
+            let place = format!("{}:{}", source.file, at.line);
+            if let (Some(kind), Some(name)) = (kind, name)
+                && let Some(first) = names.insert((*kind, namespace.clone(), name.clone()), place)
+            {
+                let full = match namespace {
+                    Some(namespace) => format!("{namespace}/{name}"),
+                    None => name.clone(),
+                };
+                problems.push(Diagnostic {
+                    file: source.file.clone(),
+                    line: Some(at.line),
+                    column: Some(at.column),
+                    field: Some("metadata.name".to_owned()),
+                    message: format!("{kind} {full} is already at {first}: rename or remove one"),
+                });
+            }
+            match object.result {
+                Ok(policy) => policies.push(policy),
+                Err(findings) => {
+                    problems.extend(findings.into_iter().map(|found| diagnostic(source, found)));
+                }
+            }
+        }
+    }
+    if problems.is_empty() {
+        Ok(policies)
+    } else {
+        Err(Diagnostics(problems))
+    }
+}
+
+fn diagnostic(source: &Source, found: Finding) -> Diagnostic {
+    Diagnostic {
+        file: source.file.clone(),
+        line: Some(found.at.line),
+        column: Some(found.at.column),
+        field: Some(found.field.to_string()).filter(|field| !field.is_empty()),
+        message: found.message,
+    }
+}
+
+/// The objects of a file.
+fn objects(source: &Source, problems: &mut Vec<Diagnostic>) -> Vec<Object> {
+    let file = &source.file;
+    if source.bytes.len() > MAX_BYTES {
+        let message = format!("is larger than {} MiB: split it", MAX_BYTES >> 20);
+        problems.push(Diagnostic::of_file(file, message));
+        return Vec::new();
+    }
+    let bytes = source
+        .bytes
+        .strip_prefix(b"\xef\xbb\xbf")
+        .unwrap_or(&source.bytes);
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            problems.push(not_utf8(file, bytes, error.valid_up_to()));
+            return Vec::new();
+        }
+    };
+    let (documents, error) = yaml::parse(text);
+    let broken = error.is_some();
+    problems.extend(error.map(|error| Diagnostic {
+        file: file.clone(),
+        line: Some(error.at.line),
+        column: Some(error.at.column),
+        field: None,
+        message: error.message,
+    }));
+    let objects: Vec<Object> = documents
+        .iter()
+        .flat_map(|document| object::read(document, file))
+        .collect();
+    if objects.is_empty() && !broken {
+        // An editor that empties a file before it writes must not end enforcement.
+        let message =
+            format!("has no policy: write a {SECURITY_POLICY} or {CLUSTER_SECURITY_POLICY}");
+        problems.push(Diagnostic::of_file(file, message));
+    }
+    objects
+}
+
+fn not_utf8(file: &str, bytes: &[u8], at: usize) -> Diagnostic {
+    let before = &bytes[..at];
+    let line_start = before
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |at| at + 1);
+    let column = String::from_utf8_lossy(&before[line_start..])
+        .chars()
+        .count() as u32
+        + 1;
+    let line = before.iter().filter(|byte| **byte == b'\n').count() as u32 + 1;
+    Diagnostic {
+        file: file.to_owned(),
+        line: Some(line),
+        column: Some(column),
+        field: None,
+        message: format!(
+            "byte 0x{:02x} is not UTF-8: save the file as UTF-8",
+            bytes[at]
+        ),
+    }
+}

@@ -1,0 +1,306 @@
+//! One object of a file: its envelope (`apiVersion`, `kind`, `metadata`), then its
+//! `spec` by the schema of its kind, then what it means.
+
+use bartizan_crds::{API_VERSION, CLUSTER_SECURITY_POLICY, GROUP, SECURITY_POLICY};
+use serde::de::DeserializeOwned;
+
+use super::shape::{self, Finding};
+use super::yaml::{Node, Position, Value};
+use crate::nearest::nearest;
+use crate::policy::{Origin, Policy};
+use crate::validate::{self, Checked, FieldPath, Problem, Segment};
+
+/// Namespace of a `SecurityPolicy` that names none, as for `kubectl apply`.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// One object, with what is known of it even if it is wrong.
+pub(super) struct Object {
+    pub(super) kind: Option<&'static str>,
+    /// Of a `SecurityPolicy`.
+    pub(super) namespace: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) at: Position,
+    pub(super) result: Result<Policy, Vec<Finding>>,
+}
+
+/// The objects of a document: one, or the items of a `List`.
+pub(super) fn read(document: &Node, file: &str) -> Vec<Object> {
+    let kind = text(document, "kind");
+    if kind.is_some_and(|kind| kind.ends_with("List"))
+        && let Some(Value::List(items)) = document.get("items").map(|items| &items.value)
+    {
+        let items_field = FieldPath::default().key("items");
+        let items = items.iter().enumerate();
+        return items
+            .map(|(i, item)| one(item, items_field.index(i), file))
+            .collect();
+    }
+    vec![one(document, FieldPath::default(), file)]
+}
+
+fn text<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
+    match &node.get(key)?.value {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn one(node: &Node, root: FieldPath, file: &str) -> Object {
+    let mut reader = Reader {
+        node,
+        root,
+        found: Vec::new(),
+    };
+    let kind = reader.kind();
+    let (name, given) = reader.metadata();
+    let namespace = match kind {
+        Some(SECURITY_POLICY) => Some(given.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned())),
+        Some(_) if given.is_some() => {
+            let field = FieldPath::default().key("metadata").key("namespace");
+            reader.add(
+                field,
+                "a ClusterSecurityPolicy is in no namespace: remove it",
+            );
+            None
+        }
+        _ => None,
+    };
+    let result = reader.policy(kind, namespace.as_deref(), name.as_deref(), file);
+    Object {
+        kind,
+        namespace,
+        name,
+        at: node.at,
+        result,
+    }
+}
+
+struct Reader<'a> {
+    node: &'a Node,
+    /// Place of the object in its document.
+    root: FieldPath,
+    found: Vec<Finding>,
+}
+
+impl Reader<'_> {
+    /// Notes a problem of a field of the object.
+    fn add(&mut self, field: FieldPath, message: impl Into<String>) {
+        let at = locate(self.node, &field);
+        self.add_at(at, field, message);
+    }
+
+    fn add_at(&mut self, at: Position, field: FieldPath, message: impl Into<String>) {
+        let field = FieldPath([self.root.0.clone(), field.0].concat());
+        self.found.push(Finding {
+            at,
+            field,
+            message: message.into(),
+        });
+    }
+
+    /// Checks `apiVersion`, `kind` and the object's fields.
+    fn kind(&mut self) -> Option<&'static str> {
+        const FIELDS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
+        let Value::Map(entries) = &self.node.value else {
+            self.add(
+                FieldPath::default(),
+                "is no object: start with `apiVersion` and `kind`",
+            );
+            return None;
+        };
+        let (version, kind) = (text(self.node, "apiVersion"), text(self.node, "kind"));
+        let group = version
+            .and_then(|version| version.split_once('/'))
+            .map(|(group, _)| group);
+        let known = [SECURITY_POLICY, CLUSTER_SECURITY_POLICY];
+        let found = known.into_iter().find(|known| Some(*known) == kind);
+        let field = FieldPath::default().key("kind");
+        match (found, kind) {
+            (Some(_), _) => {}
+            (None, Some(kind)) => {
+                let shown: String = kind.chars().take(80).collect();
+                let message = match nearest(kind, known) {
+                    Some(near) => format!("unknown kind `{shown}`, did you mean `{near}`?"),
+                    None => format!(
+                        "`{shown}` is no policy: only {SECURITY_POLICY} and \
+                         {CLUSTER_SECURITY_POLICY} can be here"
+                    ),
+                };
+                self.add(field, message);
+                if version.is_none_or(|version| version != API_VERSION) && group != Some(GROUP) {
+                    // Another API's object: its other fields are not ours to judge.
+                    return None;
+                }
+            }
+            (None, None) => {
+                let message =
+                    format!("`kind` is required: {SECURITY_POLICY} or {CLUSTER_SECURITY_POLICY}");
+                self.add(field, message);
+            }
+        }
+        if version != Some(API_VERSION) {
+            let message = match version {
+                Some(version) => format!("unknown version `{version}`: write `{API_VERSION}`"),
+                None => format!("`apiVersion` is required: write `{API_VERSION}`"),
+            };
+            self.add(FieldPath::default().key("apiVersion"), message);
+        }
+        for (i, entry) in entries.iter().enumerate() {
+            let field = FieldPath::default().key(&entry.key);
+            if !FIELDS.contains(&entry.key.as_str()) {
+                let shown: String = entry.key.chars().take(80).collect();
+                let suggestion = crate::nearest::suggestion(&entry.key, &FIELDS);
+                self.add_at(
+                    entry.at,
+                    field,
+                    format!("unknown field `{shown}`{suggestion}"),
+                );
+            } else if let Some(first) = entries[..i].iter().find(|first| first.key == entry.key) {
+                let (key, line) = (&entry.key, first.at.line);
+                let message = format!("`{key}` is there twice, first on line {line}: keep one");
+                self.add_at(entry.at, field, message);
+            }
+        }
+        found
+    }
+
+    /// The name and namespace. Other fields of `metadata` are Kubernetes' business.
+    fn metadata(&mut self) -> (Option<String>, Option<String>) {
+        let field = FieldPath::default().key("metadata");
+        let Some(metadata) = self.node.get("metadata") else {
+            if matches!(self.node.value, Value::Map(_)) {
+                self.add(
+                    field,
+                    "`metadata` is required: write `metadata: { name: NAME }`",
+                );
+            }
+            return (None, None);
+        };
+        let Value::Map(entries) = &metadata.value else {
+            self.add(field, "is no map: write `metadata: { name: NAME }`");
+            return (None, None);
+        };
+        for (i, entry) in entries.iter().enumerate() {
+            if let Some(first) = entries[..i].iter().find(|first| first.key == entry.key) {
+                let (key, line) = (&entry.key, first.at.line);
+                let message = format!("`{key}` is there twice, first on line {line}: keep one");
+                self.add_at(entry.at, field.key(key), message);
+            }
+        }
+        let mut string = |key: &str| match metadata.get(key).map(|node| &node.value) {
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(_) => {
+                self.add(field.key(key), "should be a text: write it in quotes");
+                None
+            }
+            None => None,
+        };
+        let namespace = string("namespace");
+        let name = string("name");
+        if metadata.get("name").is_none() {
+            self.add(field, "`name` is required");
+        }
+        (name, namespace)
+    }
+
+    fn policy(
+        mut self,
+        kind: Option<&str>,
+        namespace: Option<&str>,
+        name: Option<&str>,
+        file: &str,
+    ) -> Result<Policy, Vec<Finding>> {
+        let Some(kind) = kind else {
+            return Err(self.found);
+        };
+        let field = FieldPath::default().key("spec");
+        let Some(spec) = self.node.get("spec") else {
+            self.add(FieldPath::default(), "`spec` is required");
+            return Err(self.found);
+        };
+        let (schema, before) = match kind {
+            SECURITY_POLICY => (&*shape::NAMESPACED, self.found.len()),
+            _ => (&*shape::CLUSTER, self.found.len()),
+        };
+        let full = FieldPath([self.root.0.clone(), field.0.clone()].concat());
+        shape::check(spec, schema, &full, &mut self.found);
+        if self.found.len() > before {
+            return Err(self.found);
+        }
+        // A name that is missing is a problem already; what it is then doesn't matter.
+        let name = name.unwrap_or("unnamed");
+        let checked = match namespace {
+            Some(namespace) => self
+                .parsed(spec, &field)
+                .and_then(|spec| self.noted(validate::namespaced(namespace, name, &spec))),
+            None => self
+                .parsed(spec, &field)
+                .and_then(|spec| self.noted(validate::cluster(name, &spec))),
+        };
+        match checked {
+            Some(checked) if self.found.is_empty() => Ok(self.placed(checked, file)),
+            _ => Err(self.found),
+        }
+    }
+
+    /// The API type. The schema has been checked, so this fails only where schema and
+    /// type disagree.
+    fn parsed<T: DeserializeOwned>(&mut self, spec: &Node, field: &FieldPath) -> Option<T> {
+        serde_json::from_value(spec.to_json())
+            .map_err(|error| self.add(field.clone(), error.to_string()))
+            .ok()
+    }
+
+    fn noted(&mut self, result: Result<Checked, Vec<Problem>>) -> Option<Checked> {
+        result
+            .map_err(|problems| {
+                for problem in problems {
+                    self.add(problem.field, problem.message);
+                }
+            })
+            .ok()
+    }
+
+    fn placed(&self, checked: Checked, file: &str) -> Policy {
+        let rules = checked
+            .fields
+            .iter()
+            .map(|field| locate(self.node, field).line)
+            .collect();
+        let origin = Origin {
+            file: file.to_owned(),
+            line: self.node.at.line,
+            rules,
+        };
+        Policy {
+            origin: Some(origin),
+            ..checked.policy
+        }
+    }
+}
+
+/// Where a field is, or the nearest thing around it that is there.
+fn locate(node: &Node, field: &FieldPath) -> Position {
+    let mut at = node.at;
+    let mut node = node;
+    for segment in &field.0 {
+        match (segment, &node.value) {
+            (Segment::Key(key), Value::Map(entries)) => {
+                let Some(entry) = entries.iter().find(|entry| entry.key == *key) else {
+                    break;
+                };
+                at = entry.at;
+                node = &entry.value;
+            }
+            (Segment::Index(index), Value::List(nodes)) => {
+                let Some(element) = nodes.get(*index) else {
+                    break;
+                };
+                at = element.at;
+                node = element;
+            }
+            _ => break,
+        }
+    }
+    at
+}

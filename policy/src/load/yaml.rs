@@ -1,0 +1,360 @@
+//! YAML text to a tree that knows the place of everything in it.
+//!
+//! Built from the parser's events and not through serde: one mistake must not hide
+//! the next, and each is shown with its line. Values are those of YAML's core schema.
+//! Depth, and the nodes that aliases can multiply, are bounded here, so nothing
+//! behind this has to fear a tree.
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, Tag};
+use std::collections::HashMap;
+
+/// Levels of nesting; a policy has 8.
+const MAX_LEVELS: usize = 32;
+/// Values of a file, each use of an alias counted.
+const MAX_VALUES: usize = 1_000_000;
+
+/// A place in a file, both from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Position {
+    pub(super) line: u32,
+    /// In characters.
+    pub(super) column: u32,
+}
+
+/// A value and its place.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Node {
+    pub(super) at: Position,
+    pub(super) value: Value,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    Null,
+    Bool(bool),
+    Integer(i64),
+    Float(f64),
+    String(String),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+/// A key of a map with its value; keys may come twice.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) at: Position,
+    pub(super) value: Node,
+}
+
+impl Node {
+    /// The value of a field, if this is a map that has it.
+    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+        let Value::Map(entries) = &self.value else {
+            return None;
+        };
+        entries
+            .iter()
+            .find(|entry| entry.key == key)
+            .map(|entry| &entry.value)
+    }
+
+    /// The value as JSON. Of a key that comes twice the first is taken.
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match &self.value {
+            Value::Null => Json::Null,
+            Value::Bool(value) => (*value).into(),
+            Value::Integer(value) => (*value).into(),
+            Value::Float(value) => (*value).into(),
+            Value::String(value) => value.as_str().into(),
+            Value::List(nodes) => nodes.iter().map(Node::to_json).collect(),
+            Value::Map(entries) => {
+                let mut map = serde_json::Map::new();
+                for entry in entries {
+                    map.entry(&entry.key)
+                        .or_insert_with(|| entry.value.to_json());
+                }
+                map.into()
+            }
+        }
+    }
+
+    /// What a copy costs: values, and long texts as several.
+    fn weight(&self) -> usize {
+        1 + match &self.value {
+            Value::List(nodes) => nodes.iter().map(Node::weight).sum(),
+            Value::Map(entries) => entries
+                .iter()
+                .map(|entry| 1 + entry.key.len() / 16 + entry.value.weight())
+                .sum(),
+            Value::String(text) => text.len() / 16,
+            _ => 0,
+        }
+    }
+
+    fn levels(&self) -> usize {
+        1 + match &self.value {
+            Value::List(nodes) => nodes.iter().map(Node::levels).max().unwrap_or(0),
+            Value::Map(entries) => entries.iter().map(|e| e.value.levels()).max().unwrap_or(0),
+            _ => 0,
+        }
+    }
+}
+
+/// Why a text is no YAML that can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct YamlError {
+    pub(super) at: Position,
+    pub(super) message: String,
+}
+
+/// The documents up to the first error, and that error. Documents without a value
+/// are left out.
+pub(super) fn parse(text: &str) -> (Vec<Node>, Option<YamlError>) {
+    let mut builder = Builder::default();
+    let mut error = None;
+    for event in Parser::new_from_str(text) {
+        let step = event
+            .map_err(|e| scan_error(&e, text))
+            .and_then(|(e, span)| builder.event(e, span));
+        if let Err(e) = step {
+            error = Some(e);
+            break;
+        }
+    }
+    (builder.documents, error)
+}
+
+/// The parser's complaint, with what causes it most often said first.
+fn scan_error(error: &ScanError, text: &str) -> YamlError {
+    let at = position(*error.marker());
+    let line = text
+        .lines()
+        .nth(at.line.saturating_sub(1) as usize)
+        .unwrap_or_default();
+    let indent = &line[..line.len() - line.trim_start().len()];
+    let message = if indent.contains('\t') {
+        "no YAML: the line is indented with a tab; indent with spaces".to_owned()
+    } else if error.info().contains("recursion") {
+        too_deep()
+    } else {
+        format!("no YAML: {}", error.info())
+    };
+    YamlError { at, message }
+}
+
+fn too_deep() -> String {
+    format!("nested more than {MAX_LEVELS} levels deep: no policy is")
+}
+
+fn position(mark: Marker) -> Position {
+    Position {
+        line: mark.line() as u32,
+        column: mark.col() as u32 + 1,
+    }
+}
+
+/// A list or map that is not closed yet.
+enum Open {
+    List(Vec<Node>),
+    /// Entries, and a key whose value comes next.
+    Map(Vec<Entry>, Option<(String, Position)>),
+}
+
+struct Level {
+    open: Open,
+    at: Position,
+    anchor: usize,
+}
+
+#[derive(Default)]
+struct Builder {
+    documents: Vec<Node>,
+    levels: Vec<Level>,
+    anchors: HashMap<usize, Node>,
+    weight: usize,
+}
+
+impl Builder {
+    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), YamlError> {
+        let at = position(span.start);
+        match event {
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
+            Event::DocumentStart(_) => {
+                self.anchors.clear();
+                Ok(())
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let value = scalar(text.into_owned(), style, tag.as_deref(), at)?;
+                self.add(Node { at, value }, anchor)
+            }
+            Event::SequenceStart(anchor, tag) => {
+                collection_tag(tag.as_deref(), at)?;
+                self.open(Open::List(Vec::new()), at, anchor)
+            }
+            Event::MappingStart(anchor, tag) => {
+                collection_tag(tag.as_deref(), at)?;
+                self.open(Open::Map(Vec::new(), None), at, anchor)
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                let Some(level) = self.levels.pop() else {
+                    return Ok(());
+                };
+                let value = match level.open {
+                    Open::List(nodes) => Value::List(nodes),
+                    Open::Map(entries, _) => Value::Map(entries),
+                };
+                self.add(
+                    Node {
+                        at: level.at,
+                        value,
+                    },
+                    level.anchor,
+                )
+            }
+            Event::Alias(anchor) => {
+                let Some(node) = self.anchors.get(&anchor) else {
+                    let message = "the alias is inside the value it stands for".to_owned();
+                    return Err(YamlError { at, message });
+                };
+                // Before the copy: this is what an alias bomb multiplies.
+                self.weight += node.weight();
+                self.check_weight(at)?;
+                if self.levels.len() + node.levels() > MAX_LEVELS {
+                    return Err(YamlError {
+                        at,
+                        message: too_deep(),
+                    });
+                }
+                let value = node.value.clone();
+                self.add(Node { at, value }, 0)
+            }
+        }
+    }
+
+    fn open(&mut self, open: Open, at: Position, anchor: usize) -> Result<(), YamlError> {
+        if self.levels.len() >= MAX_LEVELS {
+            return Err(YamlError {
+                at,
+                message: too_deep(),
+            });
+        }
+        if let Some(Level {
+            open: Open::Map(_, None),
+            ..
+        }) = self.levels.last()
+        {
+            return Err(complex_key(at));
+        }
+        self.levels.push(Level { open, at, anchor });
+        Ok(())
+    }
+
+    fn check_weight(&self, at: Position) -> Result<(), YamlError> {
+        if self.weight > MAX_VALUES {
+            let message = format!(
+                "the file has more than {MAX_VALUES} values, aliases resolved: no policy has"
+            );
+            return Err(YamlError { at, message });
+        }
+        Ok(())
+    }
+
+    /// Puts a complete value where it belongs.
+    fn add(&mut self, node: Node, anchor: usize) -> Result<(), YamlError> {
+        self.weight += 1;
+        self.check_weight(node.at)?;
+        if anchor != 0 {
+            self.weight += node.weight();
+            self.anchors.insert(anchor, node.clone());
+        }
+        match self.levels.last_mut().map(|level| &mut level.open) {
+            None if node.value == Value::Null => {}
+            None => self.documents.push(node),
+            Some(Open::List(nodes)) => nodes.push(node),
+            Some(Open::Map(entries, key)) => match key.take() {
+                Some((key, at)) => entries.push(Entry {
+                    key,
+                    at,
+                    value: node,
+                }),
+                None => *key = Some((key_text(&node)?, node.at)),
+            },
+        }
+        Ok(())
+    }
+}
+
+fn complex_key(at: Position) -> YamlError {
+    YamlError {
+        at,
+        message: "a key is a list, a map or nothing: keys are words".to_owned(),
+    }
+}
+
+/// Keys that look like numbers or truth values are still words.
+fn key_text(node: &Node) -> Result<String, YamlError> {
+    match &node.value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Bool(value) => Ok(value.to_string()),
+        Value::Integer(value) => Ok(value.to_string()),
+        Value::Float(value) => Ok(value.to_string()),
+        Value::Null | Value::List(_) | Value::Map(_) => Err(complex_key(node.at)),
+    }
+}
+
+fn unknown_tag(tag: &Tag, at: Position) -> YamlError {
+    let message = format!(
+        "the tag `{}{}` means nothing here: remove it",
+        tag.handle, tag.suffix
+    );
+    YamlError { at, message }
+}
+
+fn collection_tag(tag: Option<&Tag>, at: Position) -> Result<(), YamlError> {
+    match tag {
+        Some(tag) if !tag.is_yaml_core_schema() => Err(unknown_tag(tag, at)),
+        _ => Ok(()),
+    }
+}
+
+fn scalar(
+    text: String,
+    style: ScalarStyle,
+    tag: Option<&Tag>,
+    at: Position,
+) -> Result<Value, YamlError> {
+    match tag {
+        Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => Ok(Value::String(text)),
+        Some(tag) => Err(unknown_tag(tag, at)),
+        None if style == ScalarStyle::Plain => Ok(plain(text)),
+        None => Ok(Value::String(text)),
+    }
+}
+
+/// An unquoted scalar, by YAML's core schema.
+fn plain(text: String) -> Value {
+    match text.as_str() {
+        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
+        "true" | "True" | "TRUE" => return Value::Bool(true),
+        "false" | "False" | "FALSE" => return Value::Bool(false),
+        _ => {}
+    }
+    let integer = match text.get(..2) {
+        Some("0x") => i64::from_str_radix(&text[2..], 16).ok(),
+        Some("0o") => i64::from_str_radix(&text[2..], 8).ok(),
+        _ => text.parse().ok(),
+    };
+    if let Some(integer) = integer {
+        return Value::Integer(integer);
+    }
+    let numeric = text
+        .bytes()
+        .all(|c| c.is_ascii_digit() || b"+-.eE".contains(&c))
+        && text.bytes().any(|c| c.is_ascii_digit());
+    match text.parse() {
+        Ok(float) if numeric => Value::Float(float),
+        _ => Value::String(text),
+    }
+}
