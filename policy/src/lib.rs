@@ -17,6 +17,7 @@ mod nearest;
 pub mod operation;
 pub mod pattern;
 pub mod policy;
+pub mod reference;
 pub mod request;
 pub mod rule_map;
 pub mod selector;
