@@ -114,3 +114,162 @@ pub fn link(policies: &[Policy], workload: &Workload) -> Result<RuleMap, LinkErr
     }
     Ok(map)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::{Source, load};
+    use crate::rule_map::PolicyInfo;
+
+    fn policies(text: &str) -> Vec<Policy> {
+        load(&[Source::new("p.yaml", text)]).unwrap()
+    }
+
+    fn policy(kind: &str, metadata: &str, spec: &str) -> String {
+        format!(
+            "---\napiVersion: bartizan.dev/v1alpha1\nkind: {kind}\nmetadata: {{ {metadata} }}\n\
+             spec: {{ {spec}, process: {{ deny: [{{ paths: [/a] }}], default: Deny }} }}\n"
+        )
+    }
+
+    fn labels(pairs: &[(&str, &str)]) -> Labels {
+        pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    fn workload(namespace: Option<&str>, container: Option<&str>) -> Workload {
+        Workload {
+            namespace: namespace.map(str::to_owned),
+            namespace_labels: labels(&[("team", "shop")]),
+            labels: labels(&[("app", "web")]),
+            container: container.map(str::to_owned),
+        }
+    }
+
+    #[track_caller]
+    fn check(text: &str, workload: &Workload, expected: &[&str]) {
+        let map = link(&policies(text), workload).unwrap();
+        let names: Vec<String> = map.policies.iter().map(PolicyInfo::reference).collect();
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn policies_come_namespaced_first_then_by_namespace_and_name_whatever_their_order() {
+        let one = |kind, metadata| policy(kind, metadata, "selector: {}");
+        let all = [
+            one("ClusterSecurityPolicy", "name: a"),
+            one("SecurityPolicy", "name: c, namespace: b"),
+            one("SecurityPolicy", "name: b, namespace: c"),
+            one("SecurityPolicy", "name: b, namespace: b"),
+        ];
+        let anywhere = workload(None, None);
+        let expected = ["b/b", "b/c", "c/b", "a"];
+        check(&all.concat(), &anywhere, &expected);
+        let reversed: String = all.iter().rev().map(String::as_str).collect();
+        check(&reversed, &anywhere, &expected);
+        let map = link(&policies(&all.concat()), &anywhere);
+        assert_eq!(map, link(&policies(&reversed), &anywhere));
+    }
+
+    #[test]
+    fn rules_carry_the_number_of_their_policy() {
+        let text = policy("SecurityPolicy", "name: b", "selector: {}")
+            + &policy("SecurityPolicy", "name: a", "selector: {}");
+        let map = link(&policies(&text), &workload(None, None)).unwrap();
+        let rules: Vec<(usize, &str)> = map
+            .rules
+            .iter()
+            .map(|rule| (rule.policy, rule.name.as_str()))
+            .collect();
+        let (deny, default) = ("process.deny[0]", "process.default");
+        assert_eq!(rules, [(0, deny), (0, default), (1, deny), (1, default)]);
+        assert_eq!(map.policies[0].name, "a");
+    }
+
+    #[test]
+    fn a_policy_holds_for_pods_with_its_labels() {
+        let text = policy(
+            "SecurityPolicy",
+            "name: a",
+            "selector: { matchLabels: { app: web } }",
+        ) + &policy(
+            "SecurityPolicy",
+            "name: b",
+            "selector: { matchLabels: { app: db } }",
+        );
+        check(&text, &workload(None, None), &["default/a"]);
+    }
+
+    #[test]
+    fn a_namespaced_policy_holds_in_its_namespace_and_anywhere_if_none_is_known() {
+        let text = policy("SecurityPolicy", "name: a, namespace: shop", "selector: {}")
+            + &policy("SecurityPolicy", "name: a, namespace: bank", "selector: {}");
+        check(&text, &workload(Some("shop"), None), &["shop/a"]);
+        check(&text, &workload(None, None), &["bank/a", "shop/a"]);
+    }
+
+    #[test]
+    fn a_cluster_policy_holds_in_namespaces_with_its_labels() {
+        let cluster = |name: &str, selector: &str| {
+            let spec = format!("selector: {{}}, namespaceSelector: {{ matchLabels: {selector} }}");
+            policy("ClusterSecurityPolicy", &format!("name: {name}"), &spec)
+        };
+        let text = cluster("team", "{ team: shop }")
+            + &cluster("other", "{ team: bank }")
+            + &cluster("by-name", "{ kubernetes.io/metadata.name: shop }")
+            + &cluster("everywhere", "{}");
+        check(
+            &text,
+            &workload(Some("shop"), None),
+            &["by-name", "everywhere", "team"],
+        );
+        check(
+            &text,
+            &workload(None, None),
+            &["by-name", "everywhere", "other", "team"],
+        );
+    }
+
+    #[test]
+    fn a_container_is_selected_by_its_name_and_without_one_only_by_a_star() {
+        let containers = |name: &str, globs: &str| {
+            let spec = format!("selector: {{}}, containers: {globs}");
+            policy("SecurityPolicy", &format!("name: {name}"), &spec)
+        };
+        let text = containers("glob", "[\"side-*\", web]")
+            + &containers("star", "[\"*\"]")
+            + &policy("SecurityPolicy", "name: all", "selector: {}");
+        let named = |name| workload(None, Some(name));
+        check(
+            &text,
+            &named("web"),
+            &["default/all", "default/glob", "default/star"],
+        );
+        check(
+            &text,
+            &named("side-1"),
+            &["default/all", "default/glob", "default/star"],
+        );
+        check(&text, &named("db"), &["default/all", "default/star"]);
+        check(
+            &text,
+            &workload(None, None),
+            &["default/all", "default/star"],
+        );
+    }
+
+    #[test]
+    fn more_rules_than_rule_numbers_are_refused_naming_the_largest_policy() {
+        let mut many = policies(&policy("SecurityPolicy", "name: many", "selector: {}"));
+        let rule = many[0].rules[0].clone();
+        many[0].rules = vec![rule; MAX_RULES + 1];
+        let error = link(&many, &workload(None, None)).unwrap_err();
+        assert_eq!(error.reason(), "TooManyRules");
+        assert_eq!(
+            error.to_string(),
+            "16385 rules hold for one container, but at most 16384 can: default/many alone has 16385"
+        );
+    }
+}

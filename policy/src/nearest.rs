@@ -23,7 +23,7 @@ pub(crate) fn nearest<'a>(text: &str, valid: impl IntoIterator<Item = &'a str>) 
 }
 
 /// `, did you mean ...?` or the list of what is valid.
-pub(crate) fn suggestion<'a>(text: &str, valid: &[&'a str]) -> String {
+pub(crate) fn suggestion(text: &str, valid: &[&str]) -> String {
     match nearest(text, valid.iter().copied()) {
         Some(name) => format!(", did you mean `{name}`?"),
         None => format!(" (there are {})", valid.join(", ")),

@@ -67,10 +67,11 @@ pub fn load(sources: &[Source]) -> Result<Vec<Policy>, Diagnostics> {
         }
     }
     if problems.is_empty() {
-        Ok(policies)
-    } else {
-        Err(Diagnostics(problems))
+        return Ok(policies);
     }
+    let file = |problem: &Diagnostic| sources.iter().position(|s| s.file == problem.file);
+    problems.sort_by_cached_key(|problem| (file(problem), problem.line, problem.column));
+    Err(Diagnostics(problems))
 }
 
 fn diagnostic(source: &Source, found: Finding) -> Diagnostic {
@@ -125,16 +126,12 @@ fn objects(source: &Source, problems: &mut Vec<Diagnostic>) -> Vec<Object> {
 }
 
 fn not_utf8(file: &str, bytes: &[u8], at: usize) -> Diagnostic {
-    let before = &bytes[..at];
-    let line_start = before
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |at| at + 1);
-    let column = String::from_utf8_lossy(&before[line_start..])
-        .chars()
-        .count() as u32
-        + 1;
-    let line = before.iter().filter(|byte| **byte == b'\n').count() as u32 + 1;
+    let before = String::from_utf8_lossy(&bytes[..at]);
+    let last = before.rsplit('\n').next().unwrap_or_default();
+    let (line, column) = (
+        before.split('\n').count() as u32,
+        last.chars().count() as u32 + 1,
+    );
     Diagnostic {
         file: file.to_owned(),
         line: Some(line),
@@ -146,3 +143,6 @@ fn not_utf8(file: &str, bytes: &[u8], at: usize) -> Diagnostic {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;

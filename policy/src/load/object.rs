@@ -182,9 +182,11 @@ impl Reader<'_> {
         };
         for (i, entry) in entries.iter().enumerate() {
             if let Some(first) = entries[..i].iter().find(|first| first.key == entry.key) {
-                let (key, line) = (&entry.key, first.at.line);
-                let message = format!("`{key}` is there twice, first on line {line}: keep one");
-                self.add_at(entry.at, field.key(key), message);
+                self.add_at(
+                    entry.at,
+                    field.key(&entry.key),
+                    shape::twice(&entry.key, first.at),
+                );
             }
         }
         let mut string = |key: &str| match metadata.get(key).map(|node| &node.value) {
@@ -218,46 +220,44 @@ impl Reader<'_> {
             self.add(FieldPath::default(), "`spec` is required");
             return Err(self.found);
         };
-        let (schema, before) = match kind {
-            SECURITY_POLICY => (&*shape::NAMESPACED, self.found.len()),
-            _ => (&*shape::CLUSTER, self.found.len()),
+        let schema = if kind == SECURITY_POLICY {
+            &*shape::NAMESPACED
+        } else {
+            &*shape::CLUSTER
         };
         let full = FieldPath([self.root.0.clone(), field.0.clone()].concat());
-        shape::check(spec, schema, &full, &mut self.found);
-        if self.found.len() > before {
+        // What doesn't fit the schema is left out, so that the rest is checked all the same.
+        let Some(fitting) = shape::check(spec, schema, &full, &mut self.found) else {
             return Err(self.found);
-        }
+        };
         // A name that is missing is a problem already; what it is then doesn't matter.
         let name = name.unwrap_or("unnamed");
         let checked = match namespace {
             Some(namespace) => self
-                .parsed(spec, &field)
-                .and_then(|spec| self.noted(validate::namespaced(namespace, name, &spec))),
+                .parsed(&fitting)
+                .map(|spec| validate::namespaced(namespace, name, &spec)),
             None => self
-                .parsed(spec, &field)
-                .and_then(|spec| self.noted(validate::cluster(name, &spec))),
+                .parsed(&fitting)
+                .map(|spec| validate::cluster(name, &spec)),
         };
         match checked {
-            Some(checked) if self.found.is_empty() => Ok(self.placed(checked, file)),
+            Some(Ok(checked)) if self.found.is_empty() => Ok(self.placed(checked, file)),
+            Some(Err(problems)) => {
+                for Problem { field, message } in problems {
+                    let field = in_file(&field, &fitting, spec);
+                    self.add(field, message);
+                }
+                Err(self.found)
+            }
             _ => Err(self.found),
         }
     }
 
     /// The API type. The schema has been checked, so this fails only where schema and
     /// type disagree.
-    fn parsed<T: DeserializeOwned>(&mut self, spec: &Node, field: &FieldPath) -> Option<T> {
+    fn parsed<T: DeserializeOwned>(&mut self, spec: &Node) -> Option<T> {
         serde_json::from_value(spec.to_json())
-            .map_err(|error| self.add(field.clone(), error.to_string()))
-            .ok()
-    }
-
-    fn noted(&mut self, result: Result<Checked, Vec<Problem>>) -> Option<Checked> {
-        result
-            .map_err(|problems| {
-                for problem in problems {
-                    self.add(problem.field, problem.message);
-                }
-            })
+            .map_err(|error| self.add(FieldPath::default().key("spec"), error.to_string()))
             .ok()
     }
 
@@ -277,6 +277,40 @@ impl Reader<'_> {
             ..checked.policy
         }
     }
+}
+
+/// A field of what is left of `spec`, as a field of all of it: elements of a list that
+/// were left out count again.
+fn in_file(field: &FieldPath, fitting: &Node, spec: &Node) -> FieldPath {
+    let mut steps = field.0.iter();
+    let mut path: Vec<Segment> = steps.next().cloned().into_iter().collect();
+    let mut nodes = (Some(fitting), Some(spec));
+    for segment in steps {
+        let (Some(left), Some(whole)) = nodes else {
+            path.push(segment.clone());
+            continue;
+        };
+        match (segment, &left.value, &whole.value) {
+            (Segment::Index(index), Value::List(left), Value::List(whole)) => {
+                let left = left.get(*index);
+                // No two elements start at the same place.
+                let found = whole
+                    .iter()
+                    .position(|node| Some(node.at) == left.map(|n| n.at));
+                path.push(Segment::Index(found.unwrap_or(*index)));
+                nodes = (left, found.and_then(|found| whole.get(found)));
+            }
+            (Segment::Key(key), ..) => {
+                path.push(segment.clone());
+                nodes = (left.get(key), whole.get(key));
+            }
+            _ => {
+                path.push(segment.clone());
+                nodes = (None, None);
+            }
+        }
+    }
+    FieldPath(path)
 }
 
 /// Where a field is, or the nearest thing around it that is there.

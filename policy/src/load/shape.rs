@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value as Json;
 
-use super::yaml::{Node, Position, Value};
+use super::yaml::{Entry, Node, Position, Value};
 use crate::nearest::suggestion;
 use crate::validate::FieldPath;
 
@@ -38,60 +38,64 @@ pub(super) struct Finding {
     pub(super) message: String,
 }
 
-/// Notes everything in which a tree differs from its schema.
-pub(super) fn check(node: &Node, schema: &Json, field: &FieldPath, found: &mut Vec<Finding>) {
-    let mut add = |at, field: &FieldPath, message: String| {
-        found.push(Finding {
-            at,
-            field: field.clone(),
-            message,
-        });
-    };
-    if let Some(words) = words(schema) {
-        if let Some(message) = word_problem(node, &words) {
-            add(node.at, field, message);
-        }
-        return;
-    }
+/// Notes everything in which a tree differs from its schema, and gives the tree without
+/// what differs, for the checks to come. `None`: nothing is left that fits.
+pub(super) fn check(
+    node: &Node,
+    schema: &Json,
+    field: &FieldPath,
+    found: &mut Vec<Finding>,
+) -> Option<Node> {
     let types = types(schema);
-    if !types.is_empty() && !types.contains(&kind(&node.value)) {
-        add(node.at, field, type_problem(node, &types, schema));
-        return;
-    }
-    if let Some(message) = limit_problem(&node.value, schema) {
-        add(node.at, field, message);
-    }
-    match &node.value {
+    let problem = if let Some(words) = words(schema) {
+        word_problem(node, &words)
+    } else if !types.is_empty() && !types.contains(&kind(&node.value)) {
+        Some(type_problem(node, &types, schema))
+    } else {
+        limit_problem(&node.value, schema)
+    };
+    let fits = problem.is_none();
+    found.extend(problem.map(|message| Finding {
+        at: node.at,
+        field: field.clone(),
+        message,
+    }));
+    let value = match &node.value {
         Value::List(nodes) => {
-            if let Some(items) = schema.get("items") {
-                for (i, node) in nodes.iter().enumerate() {
-                    check(node, items, &field.index(i), found);
-                }
-            }
+            let items = schema.get("items")?;
+            let nodes = nodes.iter().enumerate();
+            let kept: Vec<Node> = nodes
+                .filter_map(|(i, node)| check(node, items, &field.index(i), found))
+                .collect();
+            Value::List(Some(kept).filter(|kept| !kept.is_empty())?)
         }
-        Value::Map(_) => check_map(node, schema, field, found),
-        _ => {}
-    }
+        Value::Map(entries) if fits => Value::Map(check_map(node, entries, schema, field, found)?),
+        value => value.clone(),
+    };
+    fits.then_some(Node { at: node.at, value })
 }
 
-fn check_map(node: &Node, schema: &Json, field: &FieldPath, found: &mut Vec<Finding>) {
-    let Value::Map(entries) = &node.value else {
-        return;
-    };
+/// The entries that fit; `None` if one that is required doesn't.
+fn check_map(
+    node: &Node,
+    entries: &[Entry],
+    schema: &Json,
+    field: &FieldPath,
+    found: &mut Vec<Finding>,
+) -> Option<Vec<Entry>> {
     let properties = schema.get("properties").and_then(Json::as_object);
+    let mut kept = Vec::new();
     for (i, entry) in entries.iter().enumerate() {
         let path = field.key(&entry.key);
-        let finding = |message| Finding {
-            at: entry.at,
-            field: path.clone(),
-            message,
+        let mut add = |message| {
+            found.push(Finding {
+                at: entry.at,
+                field: path.clone(),
+                message,
+            });
         };
         if let Some(first) = entries[..i].iter().find(|first| first.key == entry.key) {
-            let line = first.at.line;
-            let key = &entry.key;
-            found.push(finding(format!(
-                "`{key}` is there twice, first on line {line}: keep one"
-            )));
+            add(twice(&entry.key, first.at));
             continue;
         }
         let known = match properties {
@@ -99,19 +103,18 @@ fn check_map(node: &Node, schema: &Json, field: &FieldPath, found: &mut Vec<Find
             None => schema.get("additionalProperties"),
         };
         let Some(known) = known else {
-            let names: Vec<&str> = properties
-                .iter()
-                .flat_map(|p| p.keys())
-                .map(String::as_str)
-                .collect();
-            let shown: String = entry.key.chars().take(80).collect();
-            found.push(finding(format!(
-                "unknown field `{shown}`{}",
-                suggestion(&entry.key, &names)
-            )));
+            let names = properties.iter().flat_map(|properties| properties.keys());
+            let names: Vec<&str> = names.map(String::as_str).collect();
+            add(unknown_field(&entry.key, &names));
             continue;
         };
-        check(&entry.value, known, &path, found);
+        if let Some(value) = check(&entry.value, known, &path, found) {
+            kept.push(Entry {
+                key: entry.key.clone(),
+                at: entry.at,
+                value,
+            });
+        }
     }
     for name in schema
         .get("required")
@@ -126,13 +129,63 @@ fn check_map(node: &Node, schema: &Json, field: &FieldPath, found: &mut Vec<Find
                 "paths" => ": write `paths: [\"/**\"]` for every path",
                 _ => "",
             };
+            let message = format!("`{name}` is required{way_out}");
             found.push(Finding {
                 at: node.at,
                 field: field.clone(),
-                message: format!("`{name}` is required{way_out}"),
+                message,
+            });
+        }
+        if !kept.iter().any(|entry| entry.key == name) {
+            let value = Node {
+                at: node.at,
+                value: stand_in(name)?,
+            };
+            kept.push(Entry {
+                key: name.to_owned(),
+                at: node.at,
+                value,
             });
         }
     }
+    Some(kept)
+}
+
+/// A value in which nothing is wrong, for a required field that is missing or unfit, so
+/// that the rest of its object can still be checked.
+fn stand_in(field: &str) -> Option<Value> {
+    let list = |word: &str| {
+        let at = Position { line: 0, column: 0 };
+        Value::List(vec![Node {
+            at,
+            value: Value::String(word.to_owned()),
+        }])
+    };
+    match field {
+        "selector" => Some(Value::Map(Vec::new())),
+        "paths" => Some(list("/")),
+        "capabilities" => Some(list("CHOWN")),
+        _ => None,
+    }
+}
+
+/// About a key that comes again.
+pub(super) fn twice(key: &str, first: Position) -> String {
+    format!(
+        "`{key}` is there twice, first on line {}: keep one",
+        first.line
+    )
+}
+
+/// About a field that isn't one of `names`.
+pub(super) fn unknown_field(key: &str, names: &[&str]) -> String {
+    if key == "namespaceSelector" {
+        return "only a ClusterSecurityPolicy has `namespaceSelector`: a SecurityPolicy holds in \
+                its own namespace"
+            .to_owned();
+    }
+    let shown: String = key.chars().take(80).collect();
+    format!("unknown field `{shown}`{}", suggestion(key, names))
 }
 
 /// The words of an enumeration.
@@ -156,31 +209,34 @@ fn word_problem(node: &Node, words: &[&str]) -> Option<String> {
     if words.contains(&word.as_str()) {
         return None;
     }
-    if words.contains(&"Connect") || words.contains(&"Chmod") {
-        if let Some(other) = Operation::ALL
-            .iter()
-            .find(|op| op.name().eq_ignore_ascii_case(word))
-        {
-            let there = match other.category() {
-                Category::Files => "an operation of `files` rules",
-                Category::Network if *other == Operation::Socket => {
-                    "what `sockets` of a network rule is about"
-                }
-                Category::Network => "an operation of `network` rules",
-                Category::Process => "what every `process` rule is about",
-                Category::Capabilities => "what every `capabilities` rule is about",
-            };
-            if !words.contains(&other.name()) {
-                let words = words.join(", ");
-                return Some(format!("`{word}` is {there}; here are {words}"));
-            }
-        }
+    if let Some(there) = elsewhere(word, words) {
+        return Some(format!(
+            "`{word}` is {there}; here are {}",
+            words.join(", ")
+        ));
     }
     let shown: String = word.chars().take(80).collect();
     Some(format!(
         "unknown value `{shown}`{}",
         suggestion(word, words)
     ))
+}
+
+/// What a word is that is an operation, but of another category.
+fn elsewhere(word: &str, words: &[&str]) -> Option<&'static str> {
+    let are_operations = words.contains(&"Connect") || words.contains(&"Chmod");
+    let mut all = Operation::ALL.iter().filter(|_| are_operations);
+    let operation = all.find(|operation| operation.name().eq_ignore_ascii_case(word))?;
+    match operation.category() {
+        _ if words.contains(&operation.name()) => None,
+        Category::Files => Some("an operation of `files` rules"),
+        Category::Network if *operation == Operation::Socket => {
+            Some("what `sockets` of a network rule is about")
+        }
+        Category::Network => Some("an operation of `network` rules"),
+        Category::Process => Some("what every `process` rule is about"),
+        Category::Capabilities => Some("what every `capabilities` rule is about"),
+    }
 }
 
 /// Types a schema allows; none where it doesn't say. `null` is never one: a field
@@ -268,12 +324,17 @@ fn type_problem(node: &Node, types: &[&str], schema: &Json) -> String {
     }
 }
 
+/// A length as the schema has them.
+fn length(of: usize) -> i64 {
+    i64::try_from(of).unwrap_or(i64::MAX)
+}
+
 fn limit_problem(value: &Value, schema: &Json) -> Option<String> {
     let limit = |name: &str| schema.get(name).and_then(Json::as_i64);
     let (size, low, high, unit) = match value {
-        Value::List(nodes) => (nodes.len() as i64, "minItems", "maxItems", "elements"),
+        Value::List(nodes) => (length(nodes.len()), "minItems", "maxItems", "elements"),
         Value::String(text) => (
-            text.chars().count() as i64,
+            length(text.chars().count()),
             "minLength",
             "maxLength",
             "characters",

@@ -136,6 +136,9 @@ fn scan_error(error: &ScanError, text: &str) -> YamlError {
     let indent = &line[..line.len() - line.trim_start().len()];
     let message = if indent.contains('\t') {
         "no YAML: the line is indented with a tab; indent with spaces".to_owned()
+    } else if error.info().contains("unknown anchor") {
+        "no YAML: text that starts with `*` is an alias; write a pattern in quotes, as in \"**/curl\""
+            .to_owned()
     } else if error.info().contains("recursion") {
         too_deep()
     } else {

@@ -43,24 +43,27 @@ pub fn namespaced(
     let mut problems = Problems::default();
     let field = FieldPath::default().key("metadata").key("namespace");
     problems.note(field, names::namespace(namespace));
-    policy(Some(namespace), name, None, spec, problems)
+    policy(Scope::Namespace(namespace), name, spec, problems)
 }
 
 /// Checks a `ClusterSecurityPolicy` and gives every problem it has.
 pub fn cluster(name: &str, spec: &ClusterSecurityPolicySpec) -> Result<Checked, Vec<Problem>> {
-    policy(
-        None,
-        name,
-        Some(spec.namespace_selector.as_ref()),
-        &spec.policy,
-        Problems::default(),
-    )
+    let scope = Scope::Cluster(spec.namespace_selector.as_ref());
+    policy(scope, name, &spec.policy, Problems::default())
+}
+
+/// Where a policy can hold.
+#[derive(Clone, Copy)]
+enum Scope<'a> {
+    /// In this namespace.
+    Namespace(&'a str),
+    /// In the namespaces selected.
+    Cluster(Option<&'a LabelSelector>),
 }
 
 fn policy(
-    namespace: Option<&str>,
+    scope: Scope<'_>,
     name: &str,
-    namespace_selector: Option<Option<&LabelSelector>>,
     spec: &SecurityPolicySpec,
     mut problems: Problems,
 ) -> Result<Checked, Vec<Problem>> {
@@ -68,12 +71,14 @@ fn policy(
     problems.note(at.key("metadata").key("name"), names::policy_name(name));
     let at = at.key("spec");
     let pods = selector(&spec.selector, &at.key("selector"), &mut problems);
-    let namespaces = namespace_selector.map(|api| {
-        let field = at.key("namespaceSelector");
-        api.map_or_else(Selector::default, |api| {
-            selector(api, &field, &mut problems)
-        })
-    });
+    let (namespace, namespaces) = match scope {
+        Scope::Namespace(namespace) => (Some(namespace), None),
+        Scope::Cluster(None) => (None, Some(Selector::default())),
+        Scope::Cluster(Some(api)) => (
+            None,
+            Some(selector(api, &at.key("namespaceSelector"), &mut problems)),
+        ),
+    };
     let containers = containers(spec, &at, &mut problems);
     let info = info(namespace, name, spec, &at, &mut problems);
 
