@@ -1,4 +1,31 @@
 //! The node agent as a library, so that tests and fuzzers reach its parts.
+//!
+//! ```text
+//!   args ─► policies ─► engine ─► bpf ─► kernel
+//!                          ▲                │ ring
+//!        container, mounts ┘   report ◄─ events
+//! ```
+//!
+//! **Architecture invariants:** only [`bpf`] knows aya; only [`bpf`] and `sys` are
+//! `unsafe`; nothing forks once there are threads.
 
+pub mod agent;
+pub mod args;
+pub mod bpf;
+pub mod cgroup;
+pub mod container;
+pub mod engine;
 pub mod events;
+pub mod failure;
+pub mod http;
+pub mod logging;
+pub mod metrics;
 pub mod mounts;
+pub mod policies;
+pub mod report;
+pub mod run;
+pub mod selftest;
+pub mod standalone;
+pub mod standin;
+mod sys;
+mod watch;

@@ -16,7 +16,7 @@ mod table;
 mod visible;
 
 pub use table::{BindingHead, MountTable};
-pub use visible::{Object, Visible, fingerprint, of_process};
+pub use visible::{Fingerprint, Object, Visible, fingerprint, of_process};
 
 /// A mount table that can't be taken or doesn't fit.
 #[derive(Debug, thiserror::Error)]

@@ -86,23 +86,39 @@ fn look(root: &OwnedFd, info: &MountInfo) -> io::Result<Option<(u64, Object)>> {
 
 /// Something that changes when a process gets other mounts, another root or another
 /// executable: whether a table that was taken is still the one to have.
-pub fn fingerprint(pid: u32) -> io::Result<[u64; 5]> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// Inode of its mount namespace.
+    namespace: u64,
+    /// Mount and inode of its root directory.
+    root: (u64, u64),
+    /// Mount and inode of its executable.
+    executable: (u64, u64),
+}
+
+impl Fingerprint {
+    /// Whether the process, since `before`, executed something in a mount namespace that is
+    /// not the enforcer's: the container's own program runs now.
+    pub fn is_container_of(&self, before: &Self) -> bool {
+        let own = fingerprint(std::process::id())
+            .ok()
+            .map(|own| own.namespace);
+        self.executable != before.executable && Some(self.namespace) != own
+    }
+}
+
+/// The fingerprint of a process.
+pub fn fingerprint(pid: u32) -> io::Result<Fingerprint> {
     let of = |name: &str| {
-        statx(
-            CWD,
-            format!("/proc/{pid}/{name}"),
-            AtFlags::empty(),
-            StatxFlags::BASIC_STATS | StatxFlags::MNT_ID,
-        )
+        let flags = StatxFlags::INO | StatxFlags::MNT_ID;
+        let found = statx(CWD, format!("/proc/{pid}/{name}"), AtFlags::empty(), flags)?;
+        io::Result::Ok((found.stx_mnt_id, found.stx_ino))
     };
-    let (namespace, root, exe) = (of("ns/mnt")?, of("root")?, of("exe")?);
-    Ok([
-        namespace.stx_ino,
-        root.stx_mnt_id,
-        root.stx_ino,
-        exe.stx_mnt_id,
-        exe.stx_ino,
-    ])
+    Ok(Fingerprint {
+        namespace: of("ns/mnt")?.1,
+        root: of("root")?,
+        executable: of("exe")?,
+    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,68 @@
+//! What the engine needs of the kernel.
+
+use bartizan_abi::maps::{Binding, CounterKey, STATS};
+use bartizan_abi::op::Ops;
+
+use crate::bpf::{Kernel, LoadError, MapError};
+
+/// The kernel's maps as the engine uses them; [`Kernel`] has the descriptions.
+#[expect(missing_docs, reason = "each is the method of Kernel by the same name")]
+pub trait Maps {
+    fn require(&mut self, ops: Ops) -> Result<(), LoadError>;
+    fn add_table(&mut self, table: &[u8]) -> Result<u32, MapError>;
+    fn remove_table(&mut self, table: u32) -> Result<(), MapError>;
+    fn bind(&mut self, binding: &Binding) -> Result<(), MapError>;
+    fn unbind(&mut self, workload: u32) -> Result<(), MapError>;
+    fn label(&mut self, cgroup: u64, workload: u32) -> Result<(), MapError>;
+    fn unlabel(&mut self, cgroup: u64) -> Result<(), MapError>;
+    fn labels(&self) -> Result<Vec<(u64, u32)>, MapError>;
+    fn counters(&self) -> Result<Vec<(CounterKey, u64)>, MapError>;
+    fn remove_counters(&mut self, keys: &[CounterKey]) -> Result<(), MapError>;
+    fn stats(&self) -> Result<[u64; STATS as usize], MapError>;
+}
+
+impl Maps for Kernel {
+    fn require(&mut self, ops: Ops) -> Result<(), LoadError> {
+        Self::require(self, ops)
+    }
+
+    fn add_table(&mut self, table: &[u8]) -> Result<u32, MapError> {
+        Self::add_table(self, table)
+    }
+
+    fn remove_table(&mut self, table: u32) -> Result<(), MapError> {
+        Self::remove_table(self, table)
+    }
+
+    fn bind(&mut self, binding: &Binding) -> Result<(), MapError> {
+        Self::bind(self, binding)
+    }
+
+    fn unbind(&mut self, workload: u32) -> Result<(), MapError> {
+        Self::unbind(self, workload)
+    }
+
+    fn label(&mut self, cgroup: u64, workload: u32) -> Result<(), MapError> {
+        Self::label(self, cgroup, workload)
+    }
+
+    fn unlabel(&mut self, cgroup: u64) -> Result<(), MapError> {
+        Self::unlabel(self, cgroup)
+    }
+
+    fn labels(&self) -> Result<Vec<(u64, u32)>, MapError> {
+        Self::labels(self)
+    }
+
+    fn counters(&self) -> Result<Vec<(CounterKey, u64)>, MapError> {
+        Self::counters(self)
+    }
+
+    fn remove_counters(&mut self, keys: &[CounterKey]) -> Result<(), MapError> {
+        Self::remove_counters(self, keys)
+    }
+
+    fn stats(&self) -> Result<[u64; STATS as usize], MapError> {
+        Self::stats(self)
+    }
+}

@@ -1,0 +1,462 @@
+//! Which rules each workload has in the kernel, and what the kernel's numbers mean.
+//!
+//! ```text
+//!   policies ─► link ─► RuleMap ─► compile ─► table ┐ shared by content
+//!   mountinfo ─► MountTable ─────────────────────────┴─► Binding, swapped as one
+//! ```
+//!
+//! A change is complete before it shows: everything is compiled first, then new tables
+//! are loaded, then the workloads' bindings are swapped, and only when nothing can
+//! count on a table any more are its counters folded into the totals and it is removed.
+//! If a step fails, what was enforced before is enforced again.
+//!
+//! Everything here works on [`Maps`], so that the order of kernel calls is tested
+//! without a kernel.
+
+mod describe;
+mod maps;
+mod series;
+mod tables;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::standin::{CompileError, compile};
+use bartizan_abi::limits::MAX_WORKLOADS;
+use bartizan_abi::op::Ops;
+use bartizan_policy::link::{self, LinkError};
+use bartizan_policy::rule_map::RuleMap;
+
+use crate::bpf::{LoadError, MapError};
+use crate::cgroup::Cgroup;
+use crate::mounts::{BindingHead, MountError, MountTable};
+use crate::policies::Policies;
+
+pub use describe::Moment;
+pub use maps::Maps;
+use series::Tally;
+pub use series::{Counted, Series};
+use tables::{Loaded, Tables};
+
+/// How long a table or workload number stays taken after its last use: far longer than
+/// a decision or the reading of its event takes.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Who a workload is: what policies select by and reports name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Name in reports.
+    pub name: String,
+    /// Namespace, labels and container name.
+    pub workload: link::Workload,
+}
+
+/// Number of a workload in the kernel's maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkloadId(u32);
+
+impl WorkloadId {
+    /// The number in events and counters.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
+
+/// A change that was not made; what was enforced before still is.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Policies that make no rule map.
+    #[error("the policies for {workload} can't be linked")]
+    Link {
+        /// Whose.
+        workload: String,
+        /// Why not.
+        #[source]
+        source: LinkError,
+    },
+    /// Rules that don't fit the tables.
+    #[error("the rules for {workload} can't be compiled")]
+    Compile {
+        /// Whose.
+        workload: String,
+        /// Why not.
+        #[source]
+        source: CompileError,
+    },
+    /// A mount table that doesn't fit.
+    #[error("the mounts of {workload} can't be used")]
+    Mounts {
+        /// Whose.
+        workload: String,
+        /// Why not.
+        #[source]
+        source: MountError,
+    },
+    /// A kernel hook that can't be attached.
+    #[error("the kernel hooks can't be attached")]
+    Hooks(#[source] LoadError),
+    /// A kernel map that can't be changed.
+    #[error("the kernel's maps can't be changed")]
+    Maps(#[source] MapError),
+    /// Too many workloads.
+    #[error("{MAX_WORKLOADS} workloads are enforced already")]
+    TooManyWorkloads,
+}
+
+impl EngineError {
+    /// The error's kind as a metric label.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Link { source, .. } => source.reason(),
+            Self::Compile { source, .. } => source.reason(),
+            Self::Mounts { source, .. } => source.reason(),
+            Self::Hooks(_) => "HooksFailed",
+            Self::Maps(_) => "MapsFailed",
+            Self::TooManyWorkloads => "TooManyWorkloads",
+        }
+    }
+}
+
+/// What a change of policies did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Tables compiled and loaded.
+    pub loaded: usize,
+    /// Workloads whose rules changed.
+    pub changed: usize,
+}
+
+struct Workload {
+    identity: Identity,
+    table: u32,
+    mounts: MountTable,
+    cgroups: Vec<u64>,
+    /// Since when it is no longer enforced; kept for a while for its last events.
+    departed: Option<Instant>,
+}
+
+/// The engine over the kernel's maps.
+pub struct Engine<M> {
+    maps: M,
+    tables: Tables,
+    workloads: BTreeMap<u32, Workload>,
+    generation: u64,
+    tally: Tally,
+}
+
+impl<M: Maps> Engine<M> {
+    /// Starts with nothing enforced.
+    pub fn new(maps: M) -> Self {
+        Self {
+            maps,
+            tables: Tables::default(),
+            workloads: BTreeMap::new(),
+            generation: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    /// The kernel's maps.
+    pub fn maps(&mut self) -> &mut M {
+        &mut self.maps
+    }
+
+    /// Workloads with rules in the kernel.
+    pub fn armed(&self) -> usize {
+        self.workloads
+            .values()
+            .filter(|workload| workload.departed.is_none())
+            .count()
+    }
+
+    /// Operations that some workload's rules judge or report.
+    pub fn judged(&self) -> Ops {
+        self.tables.judged()
+    }
+
+    /// Tables in the kernel, those on their way out included.
+    pub fn table_count(&self) -> usize {
+        self.tables.len()
+    }
+
+    /// Gives a new workload its rules. Its mounts are provisional until
+    /// [`Engine::set_mounts`]; nothing is enforced before [`Engine::label`].
+    pub fn add(
+        &mut self,
+        identity: Identity,
+        policies: &Policies,
+        now: Instant,
+    ) -> Result<WorkloadId, EngineError> {
+        let number = (1..MAX_WORKLOADS)
+            .find(|number| !self.workloads.contains_key(number))
+            .ok_or(EngineError::TooManyWorkloads)?;
+        let table = self.load(&identity, policies)?;
+        let mounts = MountTable::provisional();
+        if let Err(error) = self.bind(number, &identity.name, &mounts, table) {
+            self.retire_unused(now);
+            return Err(error);
+        }
+        let workload = Workload {
+            identity,
+            table,
+            mounts,
+            cgroups: Vec::new(),
+            departed: None,
+        };
+        self.workloads.insert(number, workload);
+        Ok(WorkloadId(number))
+    }
+
+    /// Replaces a workload's mount table.
+    pub fn set_mounts(&mut self, id: WorkloadId, mounts: MountTable) -> Result<(), EngineError> {
+        let Some(workload) = self.workloads.get(&id.0) else {
+            return Ok(());
+        };
+        let (name, table) = (workload.identity.name.clone(), workload.table);
+        self.bind(id.0, &name, &mounts, table)?;
+        if let Some(workload) = self.workloads.get_mut(&id.0) {
+            workload.mounts = mounts;
+        }
+        Ok(())
+    }
+
+    /// Whether the workload's mount table is still to be taken.
+    pub fn is_provisional(&self, id: WorkloadId) -> bool {
+        self.workloads
+            .get(&id.0)
+            .is_some_and(|workload| workload.mounts.is_provisional())
+    }
+
+    /// Puts a cgroup and those below it under the workload's rules.
+    pub fn label(&mut self, id: WorkloadId, cgroup: &Cgroup) -> Result<(), EngineError> {
+        // A child made between the first walk and its parent's label has none; one made
+        // later inherits. So the second walk finds all that are left.
+        for _ in 0..2 {
+            for cgroup in cgroup.tree() {
+                let number = cgroup.id().0;
+                let Some(workload) = self.workloads.get_mut(&id.0) else {
+                    return Ok(());
+                };
+                if !workload.cgroups.contains(&number) {
+                    self.maps.label(number, id.0).map_err(EngineError::Maps)?;
+                    workload.cgroups.push(number);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the workload's cgroups out of enforcement; its rules stay for later ones.
+    pub fn unlabel(&mut self, id: WorkloadId) -> Result<(), EngineError> {
+        // Cgroups made below inherited the label and are known to the kernel alone.
+        let labels = self.maps.labels().map_err(EngineError::Maps)?;
+        for (cgroup, _) in labels
+            .iter()
+            .filter(|(_, workload)| *workload == id.0)
+            .rev()
+        {
+            self.maps.unlabel(*cgroup).map_err(EngineError::Maps)?;
+        }
+        if let Some(workload) = self.workloads.get_mut(&id.0) {
+            workload.cgroups.clear();
+        }
+        Ok(())
+    }
+
+    /// Takes a workload out of enforcement.
+    pub fn remove(&mut self, id: WorkloadId, now: Instant) -> Result<(), EngineError> {
+        self.unlabel(id)?;
+        self.maps.unbind(id.0).map_err(EngineError::Maps)?;
+        if let Some(workload) = self.workloads.get_mut(&id.0) {
+            workload.departed = Some(now);
+        }
+        self.retire_unused(now);
+        Ok(())
+    }
+
+    /// Gives all workloads the rules that `policies` mean for them. Nothing is half
+    /// applied: on an error all of them have the rules they had.
+    pub fn apply(&mut self, policies: &Policies, now: Instant) -> Result<Applied, EngineError> {
+        let before = self.tables.len();
+        let result = self.try_apply(policies);
+        self.retire_unused(now);
+        let changed = result?;
+        Ok(Applied {
+            loaded: self.tables.len() - before,
+            changed,
+        })
+    }
+
+    fn try_apply(&mut self, policies: &Policies) -> Result<usize, EngineError> {
+        let current: Vec<(u32, Identity, u32)> = self
+            .workloads
+            .iter()
+            .filter(|(_, workload)| workload.departed.is_none())
+            .map(|(number, workload)| (*number, workload.identity.clone(), workload.table))
+            .collect();
+        let mut wanted = Vec::new();
+        for (number, identity, old) in current {
+            let new = self.load(&identity, policies)?;
+            if new != old {
+                wanted.push((number, identity.name, old, new));
+            }
+        }
+        for (done, (number, name, _, new)) in wanted.iter().enumerate() {
+            if let Err(error) = self.rebind(*number, name, *new) {
+                for (number, name, old, _) in &wanted[..done] {
+                    if let Err(error) = self.rebind(*number, name, *old) {
+                        tracing::error!(%error, workload = %name, "going back to the old rules failed");
+                    }
+                }
+                return Err(error);
+            }
+        }
+        Ok(wanted.len())
+    }
+
+    fn rebind(&mut self, number: u32, name: &str, table: u32) -> Result<(), EngineError> {
+        let Some(workload) = self.workloads.get(&number) else {
+            return Ok(());
+        };
+        let mounts = workload.mounts.clone();
+        self.bind(number, name, &mounts, table)?;
+        if let Some(workload) = self.workloads.get_mut(&number) {
+            workload.table = table;
+        }
+        Ok(())
+    }
+
+    /// Swaps a workload's binding.
+    fn bind(
+        &mut self,
+        workload: u32,
+        name: &str,
+        mounts: &MountTable,
+        table: u32,
+    ) -> Result<(), EngineError> {
+        self.generation += 1;
+        let head = BindingHead {
+            generation: self.generation,
+            table,
+            workload,
+        };
+        let bytes = self
+            .tables
+            .get(table)
+            .map_or(&[][..], |loaded| &loaded.bytes);
+        let binding = mounts
+            .binding(bytes, head)
+            .map_err(|source| EngineError::Mounts {
+                workload: name.to_owned(),
+                source,
+            })?;
+        self.maps.bind(&binding).map_err(EngineError::Maps)
+    }
+
+    /// The number of the table with a workload's rules, compiled and loaded if there is none.
+    fn load(&mut self, identity: &Identity, policies: &Policies) -> Result<u32, EngineError> {
+        let workload = || identity.name.clone();
+        let rules = policies
+            .rules_for(&identity.workload)
+            .map_err(|source| EngineError::Link {
+                workload: workload(),
+                source,
+            })?;
+        if let Some(number) = self.tables.find(&rules) {
+            return Ok(number);
+        }
+        let bytes = compile(&rules).map_err(|source| EngineError::Compile {
+            workload: workload(),
+            source,
+        })?;
+        let loaded = Loaded::new(rules, bytes);
+        self.maps
+            .require(loaded.judged())
+            .map_err(EngineError::Hooks)?;
+        let number = self
+            .maps
+            .add_table(&loaded.bytes)
+            .map_err(EngineError::Maps)?;
+        self.tables.insert(number, loaded);
+        Ok(number)
+    }
+
+    fn retire_unused(&mut self, now: Instant) {
+        let used: Vec<u32> = self
+            .workloads
+            .values()
+            .filter(|workload| workload.departed.is_none())
+            .map(|workload| workload.table)
+            .collect();
+        self.tables.retire_except(&used, now);
+    }
+
+    /// When [`Engine::sweep`] has something to do; `None` if nothing is on its way out.
+    pub fn deadline(&self) -> Option<Instant> {
+        let departed = self
+            .workloads
+            .values()
+            .filter_map(|workload| workload.departed);
+        departed
+            .chain(self.tables.retired())
+            .min()
+            .map(|since| since + GRACE)
+    }
+
+    /// Folds the counters of tables and workloads that went out of use a while ago
+    /// into the totals, and frees their numbers.
+    pub fn sweep(&mut self, now: Instant) -> Result<(), EngineError> {
+        let over = |since: Instant| now >= since + GRACE;
+        let tables = self.tables.retired_before(over);
+        let workloads: Vec<u32> = self
+            .workloads
+            .iter()
+            .filter(|(_, workload)| workload.departed.is_some_and(over))
+            .map(|(number, _)| *number)
+            .collect();
+        if tables.is_empty() && workloads.is_empty() {
+            return Ok(());
+        }
+        let counters = self.maps.counters().map_err(EngineError::Maps)?;
+        let gone: Vec<_> = counters
+            .into_iter()
+            .filter(|(key, _)| tables.contains(&key.table) || workloads.contains(&key.workload))
+            .collect();
+        for (key, count) in &gone {
+            let series = self.series(*key);
+            self.tally.add(series, *count);
+        }
+        let keys: Vec<_> = gone.iter().map(|(key, _)| *key).collect();
+        self.maps
+            .remove_counters(&keys)
+            .map_err(EngineError::Maps)?;
+        for number in tables {
+            self.maps.remove_table(number).map_err(EngineError::Maps)?;
+            self.tables.remove(number);
+        }
+        for number in workloads {
+            self.workloads.remove(&number);
+        }
+        Ok(())
+    }
+
+    /// Rule maps in use, for whoever wants to show them.
+    pub fn rule_maps(&self) -> impl Iterator<Item = (&Identity, &Rc<RuleMap>)> {
+        self.workloads
+            .values()
+            .filter(|workload| workload.departed.is_none())
+            .filter_map(|workload| {
+                Some((&workload.identity, &self.tables.get(workload.table)?.rules))
+            })
+    }
+}
+
+/// Operations that a compiled table judges or reports.
+pub(crate) fn judged(table: &[u8]) -> Ops {
+    use bartizan_abi::table::{At, Bytes, Table, header};
+    Bytes(table).header().u32(header::JUDGED)
+}
+
+#[cfg(test)]
+mod tests;

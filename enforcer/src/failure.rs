@@ -1,0 +1,76 @@
+//! Why the enforcer ends early, and with which exit code.
+
+use bartizan_policy::load::Diagnostics;
+
+use crate::agent::chain;
+use crate::engine::EngineError;
+
+/// Ends the program.
+#[derive(Debug)]
+pub enum Failure {
+    /// The policies are wrong: one message per mistake, exit code 1.
+    Policies(Vec<String>),
+    /// The machine or the command line can't do it: one sentence, exit code 2.
+    Environment(anyhow::Error),
+}
+
+impl Failure {
+    /// The exit code.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Policies(_) => 1,
+            Self::Environment(_) => 2,
+        }
+    }
+
+    /// What to print, line by line.
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Policies(messages) => messages.clone(),
+            Self::Environment(error) => vec![chain(error.as_ref())],
+        }
+    }
+}
+
+impl From<Diagnostics> for Failure {
+    fn from(diagnostics: Diagnostics) -> Self {
+        Self::Policies(diagnostics.0.iter().map(ToString::to_string).collect())
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Link { .. } | EngineError::Compile { .. } => {
+                Self::Policies(vec![chain(&error)])
+            }
+            error => Self::Environment(error.into()),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Environment(error)
+    }
+}
+
+macro_rules! environment {
+    ($($error:ty),* $(,)?) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::Environment(error.into())
+            }
+        })*
+    };
+}
+
+environment!(
+    std::io::Error,
+    crate::bpf::LoadError,
+    crate::bpf::MapError,
+    crate::cgroup::CgroupError,
+    crate::container::ContainerError,
+    crate::mounts::MountError,
+    crate::selftest::SelfTestError,
+);

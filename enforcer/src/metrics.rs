@@ -1,0 +1,313 @@
+//! What `/metrics` shows.
+//!
+//! The kernel's counters are the truth, so nothing is counted twice: each scrape takes
+//! a [`Snapshot`] and encodes it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bartizan_abi::limits::{MAX_CGROUPS, MAX_COUNTERS, MAX_TABLES, MAX_WORKLOADS};
+use bartizan_abi::maps::{STATS, Stat};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::engine::{Counted, Series};
+use crate::report::mode_name;
+
+/// Content type of [`Snapshot::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// All metrics at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Denials and other reports by series.
+    pub counts: BTreeMap<Series, u64>,
+    /// The kernel's other counts, by [`Stat`].
+    pub stats: [u64; STATS as usize],
+    /// Workloads with rules in the kernel.
+    pub armed: usize,
+    /// Entries of kernel maps.
+    pub tables: usize,
+    /// Labelled cgroups.
+    pub cgroups: usize,
+    /// Entries of the counter map.
+    pub counters: usize,
+    /// Lines written and dropped.
+    pub lines: (u64, u64),
+    /// Records that could not be decoded, by reason.
+    pub undecodable: BTreeMap<&'static str, u64>,
+    /// Policies in force.
+    pub policies: usize,
+    /// What is wrong with the latest edit, if it was refused.
+    pub policy_errors: usize,
+    /// Edits applied and refused.
+    pub edits: (u64, u64),
+}
+
+impl Snapshot {
+    /// The metrics as OpenMetrics text.
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut registry = Registry::with_prefix("bartizan");
+        registry.register_collector(Box::new(self.clone()));
+        let mut text = String::new();
+        text::encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}
+
+/// Label pairs of one metric.
+type Labels<'a> = Vec<(&'static str, &'a str)>;
+
+fn counter<'a>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl IntoIterator<Item = (Labels<'a>, u64)>,
+) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (labels, value) in values {
+        let value = ConstCounter::new(value);
+        if labels.is_empty() {
+            value.encode(metric)?;
+            return Ok(());
+        }
+        value.encode(metric.encode_family(&labels.as_slice())?)?;
+    }
+    Ok(())
+}
+
+fn gauge<'a>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl IntoIterator<Item = (Labels<'a>, usize)>,
+) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (labels, value) in values {
+        let value = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+        if labels.is_empty() {
+            value.encode(metric)?;
+            return Ok(());
+        }
+        value.encode(metric.encode_family(&labels.as_slice())?)?;
+    }
+    Ok(())
+}
+
+fn labels(series: &Series) -> Labels<'_> {
+    let mut labels = vec![
+        ("namespace", series.namespace.as_str()),
+        ("policy", series.policy.as_str()),
+        ("rule", series.rule.as_str()),
+        ("operation", series.operation),
+    ];
+    if let Counted::Denial(mode) = series.counted {
+        labels.push(("mode", mode_name(mode)));
+    }
+    labels
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let e = &mut encoder;
+        let of = |wanted: fn(Counted) -> bool| {
+            self.counts
+                .iter()
+                .filter(move |(series, _)| wanted(series.counted))
+                .map(|(series, count)| (labels(series), *count))
+        };
+        counter(
+            e,
+            "denials",
+            "Operations blocked (mode Enforce) or that would be (mode Audit)",
+            of(|counted| matches!(counted, Counted::Denial(_))),
+        )?;
+        counter(
+            e,
+            "audited",
+            "Operations reported by audit rules",
+            of(|counted| counted == Counted::Audited),
+        )?;
+        let stat = |stat: Stat| [(Vec::new(), self.stats[stat as usize])];
+        counter(
+            e,
+            "ring_drops",
+            "Events lost because the ring was full; counters stay exact",
+            stat(Stat::RingDrops),
+        )?;
+        counter(
+            e,
+            "counter_drops",
+            "Denials that found no room in the kernel's counters",
+            stat(Stat::CounterDrops),
+        )?;
+        counter(
+            e,
+            "unresolved",
+            "Judged operations on files without a name in their container",
+            stat(Stat::Unresolved),
+        )?;
+        counter(
+            e,
+            "missing_table",
+            "Operations denied because a labelled cgroup had no rules",
+            stat(Stat::MissingTable),
+        )?;
+        counter(
+            e,
+            "label_failures",
+            "Child cgroups that could not be labelled",
+            stat(Stat::LabelFailures),
+        )?;
+        counter(
+            e,
+            "report_lines",
+            "Lines written to the denial log",
+            [(Vec::new(), self.lines.0)],
+        )?;
+        counter(
+            e,
+            "report_drops",
+            "Lines that could not be written to the denial log",
+            [(Vec::new(), self.lines.1)],
+        )?;
+        counter(
+            e,
+            "undecodable_events",
+            "Kernel events that could not be decoded",
+            self.undecodable
+                .iter()
+                .map(|(reason, count)| (vec![("reason", *reason)], *count)),
+        )?;
+        gauge(
+            e,
+            "armed_containers",
+            "Containers with rules in the kernel",
+            [(Vec::new(), self.armed)],
+        )?;
+        let maps = [
+            ("tables", self.tables, MAX_TABLES),
+            ("bindings", self.armed, MAX_WORKLOADS),
+            ("cgroups", self.cgroups, MAX_CGROUPS),
+            ("counters", self.counters, MAX_COUNTERS),
+        ];
+        let used = maps
+            .iter()
+            .map(|(map, used, _)| (vec![("map", *map)], *used));
+        gauge(e, "map_entries", "Entries in use, by kernel map", used)?;
+        let room = maps
+            .iter()
+            .map(|(map, _, room)| (vec![("map", *map)], *room as usize));
+        gauge(e, "map_capacity", "Entries a kernel map has room for", room)?;
+        gauge(
+            e,
+            "policies",
+            "Policies in force",
+            [(Vec::new(), self.policies)],
+        )?;
+        gauge(
+            e,
+            "policy_errors",
+            "Errors in the latest edit of the policies; 0 if it was applied",
+            [(Vec::new(), self.policy_errors)],
+        )?;
+        counter(
+            e,
+            "policy_edits",
+            "Edits of the policies, by what became of them",
+            [
+                (vec![("result", "applied")], self.edits.0),
+                (vec![("result", "refused")], self.edits.1),
+            ],
+        )?;
+        gauge(
+            e,
+            "build_info",
+            "The running version; always 1",
+            [(vec![("version", env!("CARGO_PKG_VERSION"))], 1)],
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bartizan_policy::rule_map::Mode;
+
+    use super::*;
+
+    fn series(counted: Counted, rule: &str) -> Series {
+        Series {
+            counted,
+            namespace: "shop".into(),
+            policy: "shop/lockdown".into(),
+            rule: rule.into(),
+            operation: "Exec",
+        }
+    }
+
+    fn text() -> String {
+        let mut snapshot = Snapshot {
+            armed: 2,
+            policy_errors: 3,
+            ..Snapshot::default()
+        };
+        snapshot
+            .counts
+            .insert(series(Counted::Denial(Mode::Enforce), "no-\"apt\""), 7);
+        snapshot
+            .counts
+            .insert(series(Counted::Denial(Mode::Audit), "dry"), 0);
+        snapshot.counts.insert(series(Counted::Audited, "look"), 1);
+        snapshot.stats[Stat::RingDrops as usize] = 4;
+        snapshot.encode().unwrap()
+    }
+
+    #[track_caller]
+    fn has(line: &str) {
+        let text = text();
+        assert!(
+            text.lines().any(|found| found == line),
+            "{line}\nis not in\n{text}"
+        );
+    }
+
+    #[test]
+    fn denials_carry_their_labels() {
+        has(concat!(
+            r#"bartizan_denials_total{namespace="shop",policy="shop/lockdown","#,
+            r#"rule="no-\"apt\"",operation="Exec",mode="Enforce"} 7"#
+        ));
+        has(concat!(
+            r#"bartizan_denials_total{namespace="shop",policy="shop/lockdown","#,
+            r#"rule="dry",operation="Exec",mode="Audit"} 0"#
+        ));
+        has(concat!(
+            r#"bartizan_audited_total{namespace="shop",policy="shop/lockdown","#,
+            r#"rule="look",operation="Exec"} 1"#
+        ));
+    }
+
+    #[test]
+    fn plain_metrics_have_their_documented_names() {
+        has("bartizan_ring_drops_total 4");
+        has("bartizan_unresolved_total 0");
+        has("bartizan_armed_containers 2");
+        has("bartizan_policy_errors 3");
+        has(r#"bartizan_map_entries{map="bindings"} 2"#);
+        has(r#"bartizan_map_capacity{map="tables"} 1024"#);
+        has(concat!(
+            "bartizan_build_info{version=\"",
+            env!("CARGO_PKG_VERSION"),
+            "\"} 1"
+        ));
+    }
+
+    #[test]
+    fn the_text_is_a_complete_openmetrics_document() {
+        assert!(text().ends_with("# EOF\n"));
+    }
+}

@@ -1,0 +1,75 @@
+//! The policies in force, as read from files.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
+
+use bartizan_policy::link::{LinkError, Workload, link};
+use bartizan_policy::load::{Diagnostics, Source, load};
+use bartizan_policy::policy::Policy;
+use bartizan_policy::rule_map::RuleMap;
+
+/// Checked policies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policies {
+    /// Of the text they came from.
+    fingerprint: u64,
+    policies: Vec<Policy>,
+}
+
+impl Policies {
+    /// Reads and checks files and directories; all or nothing.
+    pub fn read(paths: &[PathBuf]) -> Result<Self, Diagnostics> {
+        Self::check(Source::read_all(paths)?)
+    }
+
+    /// Checks policies that have been read.
+    pub fn check(sources: Vec<Source>) -> Result<Self, Diagnostics> {
+        let policies = load(&sources)?;
+        Ok(Self {
+            fingerprint: fingerprint(&sources),
+            policies,
+        })
+    }
+
+    /// [`fingerprint`] of the files they were read from.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    /// Their number.
+    pub fn len(&self) -> usize {
+        self.policies.len()
+    }
+
+    /// There are none.
+    pub fn is_empty(&self) -> bool {
+        self.policies.is_empty()
+    }
+
+    /// What they mean for one workload.
+    pub fn rules_for(&self, workload: &Workload) -> Result<RuleMap, LinkError> {
+        link(&self.policies, workload)
+    }
+}
+
+/// A number that is equal for files with equal names and bytes.
+pub fn fingerprint(sources: &[Source]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for source in sources {
+        (&source.file, &source.bytes).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_names_make_the_fingerprint() {
+        let one = fingerprint(&[Source::new("a", "x")]);
+        assert_eq!(one, fingerprint(&[Source::new("a", "x")]));
+        assert_ne!(one, fingerprint(&[Source::new("b", "x")]));
+        assert_ne!(one, fingerprint(&[Source::new("a", "y")]));
+    }
+}

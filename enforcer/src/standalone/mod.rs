@@ -1,0 +1,139 @@
+//! `bartizan-enforcer standalone`: policies from files, workloads in cgroups that exist.
+
+mod files;
+mod workload;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::LocalSet;
+
+use crate::agent::{self, Agent, PolicyState};
+use crate::args::Standalone;
+use crate::bpf::Kernel;
+use crate::cgroup::Hierarchy;
+use crate::engine::Engine;
+use crate::failure::Failure;
+use crate::policies::Policies;
+use crate::selftest;
+use crate::watch::Watch;
+use files::Files;
+use workload::Watched;
+
+/// How often everything is looked at although nothing was notified: cgroups and files can
+/// appear in directories that don't exist yet.
+const CHECK: Duration = Duration::from_secs(2);
+
+/// Enforces until SIGINT or SIGTERM.
+pub fn run(args: &Standalone) -> Result<u8, Failure> {
+    if args.common.files.iter().any(|file| file == Path::new("-")) {
+        return Err(anyhow!("standard input can't be watched: give policy files").into());
+    }
+    let policies = Policies::read(&args.common.files)?;
+    let hierarchy = Hierarchy::find()?;
+    let denials = agent::denials(args.common.denials.as_deref())?;
+    // A typo in a path must not look like a workload that hasn't started.
+    for workload in &args.workloads {
+        hierarchy.open(&workload.cgroup)?;
+    }
+    let mut engine = Engine::new(Kernel::load()?);
+    let mut workloads = Vec::new();
+    for workload in &args.workloads {
+        let id = engine.add(workload.identity(&args.common), &policies, Instant::now())?;
+        workloads.push(Watched::new(id, workload));
+    }
+    let judged = engine.judged();
+    selftest::run(engine.maps(), &hierarchy, judged)?;
+    let state = PolicyState {
+        policies: policies.len(),
+        ..PolicyState::default()
+    };
+    let files = Files::new(args.common.files.clone(), &policies);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    LocalSet::new().block_on(&runtime, async {
+        let node = agent::node(args.common.node.as_deref());
+        let mut agent = Agent::start(engine, state, denials, args.common.metrics, node).await?;
+        let result = serve(&mut agent, files, workloads, &hierarchy).await;
+        agent.finish();
+        result
+    })?;
+    Ok(0)
+}
+
+async fn serve(
+    agent: &mut Agent,
+    mut files: Files,
+    mut workloads: Vec<Watched>,
+    hierarchy: &Hierarchy,
+) -> Result<(), Failure> {
+    let mut policy_watch = Watch::new().context("cannot watch the policy files")?;
+    let mut cgroup_watch = Watch::new().context("cannot watch the cgroups")?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    for workload in &mut workloads {
+        workload.start(agent, hierarchy)?;
+    }
+    tracing::info!(
+        workloads = workloads.len(),
+        policies = agent.policies.policies,
+        "enforcing: the self-test's denials were seen"
+    );
+    loop {
+        policy_watch
+            .set(&files.watches())
+            .context("cannot watch the policy files")?;
+        let cgroups: BTreeMap<_, _> = workloads
+            .iter()
+            .flat_map(|workload| workload.watches(hierarchy))
+            .collect();
+        cgroup_watch
+            .set(&cgroups)
+            .context("cannot watch the cgroups")?;
+        // What changed before the watch was in place is seen here.
+        files.check(agent);
+        let now = Instant::now();
+        let mut next = now + CHECK;
+        for workload in &mut workloads {
+            next = next.min(workload.check(agent, hierarchy, now).unwrap_or(next));
+        }
+        let cause = async {
+            tokio::select! {
+                result = policy_watch.changed(files::matters) => result.map(|any| Cause::Edit { any }),
+                result = cgroup_watch.changed(|_, _, _| true) => result.map(|_| Cause::Check),
+                () = tokio::time::sleep_until(next.into()) => Ok(Cause::Check),
+                _ = hangup.recv() => Ok(Cause::Check),
+                _ = interrupt.recv() => Ok(Cause::End),
+                _ = terminate.recv() => Ok(Cause::End),
+            }
+        };
+        match agent.work_until(cause).await? {
+            Cause::End => break,
+            Cause::Edit { any: true } => {
+                // An editor's rename and write come as several events.
+                agent.work_until(tokio::time::sleep(files::DEBOUNCE)).await;
+            }
+            Cause::Edit { any: false } | Cause::Check => {}
+        }
+    }
+    tracing::info!("ending: nothing is enforced any more");
+    let now = Instant::now();
+    for workload in &workloads {
+        agent.engine.remove(workload.id(), now)?;
+    }
+    Ok(())
+}
+
+enum Cause {
+    /// Something happened to the policy files; whether it can matter.
+    Edit { any: bool },
+    /// Look at everything.
+    Check,
+    /// End.
+    End,
+}

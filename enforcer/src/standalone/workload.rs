@@ -1,0 +1,243 @@
+//! A workload whose cgroup comes, fills, empties and goes.
+//!
+//! ```text
+//!   Missing ─► Empty ─► Settling ─► Settled
+//!      ▲         ▲──────────┴──────────┤ last process gone
+//!      └───────────────────────────────┘ cgroup gone
+//! ```
+//!
+//! A container's mount table has to be the one its creator made, but a runtime's process
+//! enters the cgroup before it has made its mounts. So the table is taken with the first
+//! process and again as long as that process gets other mounts, until it runs something in
+//! a mount namespace of its own. Where all were there before us, it is taken once.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustix::fs::inotify::WatchFlags;
+
+use crate::agent::{Agent, chain};
+use crate::args::Named;
+use crate::cgroup::{Cgroup, Hierarchy};
+use crate::engine::WorkloadId;
+use crate::failure::Failure;
+use crate::mounts::{self, Fingerprint, MountTable};
+
+/// A process that has made no mounts for that long makes none.
+const SETTLING: Duration = Duration::from_secs(10);
+/// How often it is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(20);
+
+enum Phase {
+    Missing,
+    Empty(Cgroup),
+    Settling {
+        cgroup: Cgroup,
+        pid: u32,
+        seen: Fingerprint,
+        until: Instant,
+    },
+    Settled(Cgroup),
+}
+
+/// A workload and where it is in its life.
+pub(super) struct Watched {
+    id: WorkloadId,
+    name: String,
+    path: PathBuf,
+    phase: Phase,
+}
+
+impl Watched {
+    pub(super) fn new(id: WorkloadId, named: &Named) -> Self {
+        let (name, path) = (named.name.clone(), named.cgroup.clone());
+        Self {
+            id,
+            name,
+            path,
+            phase: Phase::Missing,
+        }
+    }
+
+    pub(super) fn id(&self) -> WorkloadId {
+        self.id
+    }
+
+    /// What to watch so that [`Watched::check`] is called in time.
+    pub(super) fn watches(&self, hierarchy: &Hierarchy) -> Vec<(PathBuf, WatchFlags)> {
+        match &self.phase {
+            Phase::Missing => {
+                let path = hierarchy.path(&self.path);
+                let parent = path
+                    .parent()
+                    .map(|parent| (parent.to_owned(), WatchFlags::CREATE));
+                parent.into_iter().collect()
+            }
+            Phase::Empty(cgroup) | Phase::Settling { cgroup, .. } | Phase::Settled(cgroup) => {
+                let gone = WatchFlags::DELETE_SELF;
+                vec![
+                    (cgroup.events(), WatchFlags::MODIFY),
+                    (cgroup.path().to_owned(), gone),
+                ]
+            }
+        }
+    }
+
+    /// Arms the workload at the enforcer's start; errors end the enforcer.
+    pub(super) fn start(
+        &mut self,
+        agent: &mut Agent,
+        hierarchy: &Hierarchy,
+    ) -> Result<(), Failure> {
+        let cgroup = hierarchy.open(&self.path)?;
+        // The mounts first: with a label and a provisional table, files on volumes would
+        // have no name for a moment.
+        let process = cgroup.processes().first().copied();
+        if let Some(pid) = process {
+            agent.engine.set_mounts(self.id, table(pid)?)?;
+        }
+        agent.engine.label(self.id, &cgroup)?;
+        tracing::info!(workload = %self.name, cgroup = %cgroup.path().display(), "armed");
+        self.phase = if process.is_some() {
+            Phase::Settled(cgroup)
+        } else {
+            Phase::Empty(cgroup)
+        };
+        Ok(())
+    }
+
+    /// Looks what became of the workload; when to look again at the latest.
+    pub(super) fn check(
+        &mut self,
+        agent: &mut Agent,
+        hierarchy: &Hierarchy,
+        now: Instant,
+    ) -> Option<Instant> {
+        match self.advance(agent, hierarchy, now) {
+            Ok(next) => next,
+            Err(failure) => {
+                for line in failure.lines() {
+                    tracing::error!(workload = %self.name, "{line}");
+                }
+                None
+            }
+        }
+    }
+
+    fn advance(
+        &mut self,
+        agent: &mut Agent,
+        hierarchy: &Hierarchy,
+        now: Instant,
+    ) -> Result<Option<Instant>, Failure> {
+        let gone = match &self.phase {
+            Phase::Missing => false,
+            Phase::Empty(cgroup) | Phase::Settling { cgroup, .. } | Phase::Settled(cgroup) => {
+                !cgroup.exists()
+            }
+        };
+        if gone {
+            tracing::warn!(workload = %self.name, "its cgroup was removed; waiting for another");
+            self.phase = Phase::Missing;
+            agent.engine.unlabel(self.id)?;
+            agent
+                .engine
+                .set_mounts(self.id, MountTable::provisional())?;
+        }
+        match &mut self.phase {
+            Phase::Missing => {
+                let Ok(cgroup) = hierarchy.open(&self.path) else {
+                    return Ok(None);
+                };
+                agent.engine.label(self.id, &cgroup)?;
+                let late = if cgroup.is_populated() {
+                    " after its first process"
+                } else {
+                    ""
+                };
+                tracing::info!(workload = %self.name, "its cgroup is there: armed{late}");
+                self.phase = Phase::Empty(cgroup);
+                Ok(Some(now))
+            }
+            Phase::Empty(cgroup) => {
+                let Some(pid) = cgroup.processes().first().copied() else {
+                    return Ok(None);
+                };
+                // Before the table: what changes in between is seen as a change.
+                let Ok(seen) = mounts::fingerprint(pid) else {
+                    return Ok(Some(now + LOOK));
+                };
+                let cgroup = cgroup.clone();
+                self.take(agent, pid);
+                self.phase = Phase::Settling {
+                    cgroup,
+                    pid,
+                    seen,
+                    until: now + SETTLING,
+                };
+                Ok(Some(now + LOOK))
+            }
+            Phase::Settling {
+                cgroup,
+                pid,
+                seen,
+                until,
+            } => {
+                let (pid, until, before) = (*pid, *until, *seen);
+                let cgroup = cgroup.clone();
+                if !cgroup.is_populated() {
+                    self.phase = Phase::Empty(cgroup);
+                    return Ok(None);
+                }
+                let Ok(found) = mounts::fingerprint(pid) else {
+                    // Another process goes on (a runtime's first one ends early).
+                    self.phase = Phase::Empty(cgroup);
+                    return Ok(Some(now + LOOK));
+                };
+                *seen = found;
+                let over = now >= until || found.is_container_of(&before);
+                if found != before {
+                    self.take(agent, pid);
+                }
+                if over {
+                    self.phase = Phase::Settled(cgroup);
+                    return Ok(None);
+                }
+                Ok(Some(now + LOOK))
+            }
+            Phase::Settled(cgroup) => {
+                if !cgroup.is_populated() {
+                    tracing::info!(workload = %self.name, "its last process ended");
+                    self.phase = Phase::Empty(cgroup.clone());
+                    agent
+                        .engine
+                        .set_mounts(self.id, MountTable::provisional())?;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// Takes the mount table of a process; the one in force stays if that fails.
+    fn take(&self, agent: &mut Agent, pid: u32) {
+        let result = table(pid).and_then(|table| {
+            let mounts = table.len();
+            agent.engine.set_mounts(self.id, table)?;
+            Ok(mounts)
+        });
+        match result {
+            Ok(mounts) => {
+                tracing::info!(workload = %self.name, pid, mounts, "mount table taken");
+            }
+            Err(Failure::Environment(error)) => {
+                let error = chain(error.as_ref());
+                tracing::error!(workload = %self.name, pid, %error, "mount table not taken");
+            }
+            Err(Failure::Policies(_)) => {}
+        }
+    }
+}
+
+fn table(pid: u32) -> Result<MountTable, Failure> {
+    Ok(MountTable::new(&mounts::of_process(pid)?)?)
+}
