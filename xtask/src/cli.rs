@@ -4,7 +4,9 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::command::say;
+use crate::e2e::Batch;
 use crate::guest::Guest;
+use crate::trial::Trial;
 use crate::{ebpf, setup};
 
 /// Builds, tests and tries Bartizan.
@@ -27,6 +29,10 @@ enum Command {
     BuildEbpf(ebpf::Build),
     /// Run a shell script in a real kernel
     Guest(Guest),
+    /// Run a command under policies in a real kernel; prints its denials as JSON lines
+    Vm(Trial),
+    /// Run the kernel tests (tests/e2e) in real kernels
+    E2e(Batch),
 }
 
 impl Cli {
@@ -36,6 +42,8 @@ impl Cli {
             Command::Setup { update } => setup::all(update)?,
             Command::BuildEbpf(build) => say(format!("built {}", build.run()?.display())),
             Command::Guest(guest) => return guest.run(),
+            Command::Vm(trial) => return trial.run(),
+            Command::E2e(batch) => return Ok(batch.run()?.status()),
         }
         Ok(0)
     }

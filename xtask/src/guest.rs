@@ -34,7 +34,7 @@ pub(crate) struct Guest {
     icount: bool,
     /// Memory in MiB
     #[arg(long, default_value_t = 1024)]
-    memory: u32,
+    memory: u64,
     /// Seconds from power-on to power-off
     #[arg(long, default_value_t = 300)]
     time_limit: u64,
@@ -59,7 +59,7 @@ impl Guest {
             image.host(from, to)?;
         }
         for program in &self.programs {
-            image.dynamic_program(program)?;
+            image.dynamic_program(program, &program.to_string_lossy())?;
         }
         let mut machine = Machine::new(kernel);
         machine.memory_mib = self.memory;

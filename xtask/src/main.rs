@@ -7,12 +7,14 @@
 
 mod cli;
 mod command;
+mod e2e;
 mod ebpf;
 mod guest;
 mod lock;
 mod paths;
 mod programs;
 mod setup;
+mod trial;
 mod vm;
 
 use std::process::ExitCode;

@@ -11,9 +11,13 @@
 
 mod channel;
 mod cpio;
+mod folder;
 mod image;
+mod lines;
 mod machine;
 mod modules;
+mod process;
 
 pub(crate) use image::Image;
+pub(crate) use lines::Lines;
 pub(crate) use machine::{Machine, Output, Timing};

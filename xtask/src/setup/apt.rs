@@ -162,9 +162,9 @@ impl Mirror {
         ]));
         for line in targets.unwrap_or_default().lines() {
             match line.split_once(' ') {
-                Some(("Debian", uri)) => mirror.main = uri.trim_end_matches('/').to_owned(),
+                Some(("Debian", uri)) => uri.trim_end_matches('/').clone_into(&mut mirror.main),
                 Some(("Debian-Security", uri)) => {
-                    mirror.security = uri.trim_end_matches('/').to_owned();
+                    uri.trim_end_matches('/').clone_into(&mut mirror.security);
                 }
                 _ => {}
             }

@@ -44,6 +44,7 @@ const GROUPS: &str = "root:x:0:\nwww-data:x:33:\nnogroup:x:65534:\n";
 /// The files of a guest, by path.
 pub(crate) struct Image {
     entries: BTreeMap<String, Entry>,
+    environment: Vec<String>,
     applets: Vec<String>,
 }
 
@@ -62,6 +63,7 @@ impl Image {
     pub(crate) fn new(kernel: &Kernel) -> Result<Self> {
         let mut image = Self {
             entries: BTreeMap::new(),
+            environment: Vec::new(),
             applets: Vec::new(),
         };
         for dir in FOLDERS {
@@ -129,9 +131,16 @@ impl Image {
         Ok(())
     }
 
-    /// Adds a dynamically linked program of this machine with its loader and libraries,
-    /// all under the paths that they have here.
-    pub(crate) fn dynamic_program(&mut self, program: &Path) -> Result<()> {
+    /// Sets an environment variable for the script.
+    pub(crate) fn environment(&mut self, name: &str, value: &str) {
+        self.environment.push(format!("export {name}='{value}'\n"));
+        let all = self.environment.concat();
+        self.text("/etc/guest/environment", 0o644, &all);
+    }
+
+    /// Adds a dynamically linked program of this machine; its loader and libraries get
+    /// the paths that they have here.
+    pub(crate) fn dynamic_program(&mut self, program: &Path, to: &str) -> Result<()> {
         let listed = output(Command::new("ldd").arg(program))?;
         let libraries = listed
             .split_whitespace()
@@ -139,7 +148,7 @@ impl Image {
         for library in libraries {
             self.host(Path::new(library), library)?;
         }
-        self.host(program, &program.to_string_lossy())
+        self.host(program, to)
     }
 
     /// Writes the archive.

@@ -66,6 +66,7 @@ cat < /run/guest/rep > /run/guest/report & rep=$!
 exec 9> /run/guest/control
 echo up >&9
 cd /root
+[ -e /etc/guest/environment ] && . /etc/guest/environment
 setsid /usr/bin/busybox sh /etc/guest/run \
     < /dev/null > /run/guest/out 2> /run/guest/err 3> /run/guest/rep 9>&-
 status=$?

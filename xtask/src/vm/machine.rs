@@ -1,23 +1,17 @@
 //! Boots a guest, runs one script in it and waits for its end.
 
-use std::env;
-use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Write};
-use std::os::unix::net::UnixStream;
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use super::Image;
-use super::channel::{Channel, Copier};
-use crate::command::line;
-use crate::paths;
+use super::channel::{Channel, Collected, Copier};
+use super::folder::{RunFolder, explain};
+use super::process::{Ended, Running};
 use crate::setup::{self, Kernel, QEMU};
 
 /// How guest time passes.
@@ -36,7 +30,8 @@ pub(crate) enum Timing {
 pub(crate) struct Machine {
     pub(crate) kernel: Kernel,
     pub(crate) timing: Timing,
-    pub(crate) memory_mib: u32,
+    /// Besides what the image takes.
+    pub(crate) memory_mib: u64,
     /// The kernel's `lsm=`.
     pub(crate) lsm: String,
     /// More words for the kernel's command line.
@@ -81,17 +76,17 @@ impl Machine {
     pub(crate) fn run(&self, mut image: Image, script: &str, output: Output) -> Result<Outcome> {
         setup::qemu()?;
         image.text("/etc/guest/run", 0o755, script);
-        let dir = RunFolder::new()?;
-        let archive = dir.0.join("image.cpio");
+        let folder = RunFolder::new()?;
+        let archive = folder.path().join("image.cpio");
         image.write(File::create(&archive).context("can't make the guest's image")?)?;
-        let channel = |name| Channel::new(&dir.0, name);
+        let channel = |name| Channel::new(folder.path(), name);
         let channels = [
             channel("stdout")?,
             channel("stderr")?,
             channel("report")?,
             channel("control")?,
         ];
-        let mut qemu = Running::start(&mut self.command(&dir.0, &archive, &channels))?;
+        let mut qemu = Running::start(&mut self.command(&folder, &archive, &channels)?)?;
         let [stdout, stderr, report, control] = qemu.connect(&channels)?;
         let collected = Collected::default();
         let copiers = [
@@ -99,30 +94,34 @@ impl Machine {
             Copier::start(stderr, output.stderr),
             Copier::start(report, Box::new(collected.clone())),
         ];
-        let end = qemu.wait(&listen(control), self.time_limit);
+        let end = qemu.wait(control, self.time_limit);
         qemu.stop();
         for copier in copiers {
             copier.finish()?;
         }
-        let console = dir.0.join("console.log");
-        let (status, booted_in) = match end {
-            Ok(end) => end,
-            Err(error) => return Err(error.context(explain(&keep(&console, &self.kernel)?))),
+        let console = match end {
+            Ok(Ended { status: 0, .. }) => None,
+            _ => Some(folder.keep_console(&self.kernel)?),
         };
-        let console = if status == 0 {
-            None
-        } else {
-            Some(keep(&console, &self.kernel)?)
-        };
-        Ok(Outcome {
-            status,
-            report: collected.take(),
-            console,
-            booted_in,
-        })
+        match (end, console) {
+            (Ok(Ended { status, booted_in }), console) => Ok(Outcome {
+                status,
+                report: collected.take(),
+                console,
+                booted_in,
+            }),
+            (Err(error), Some(console)) => Err(error.context(explain(&console))),
+            (Err(error), None) => Err(error),
+        }
     }
 
-    fn command(&self, dir: &Path, archive: &Path, channels: &[Channel]) -> Command {
+    fn command(&self, folder: &RunFolder, archive: &Path, channels: &[Channel]) -> Result<Command> {
+        let size = archive
+            .metadata()
+            .context("can't look at the guest's image")?
+            .len();
+        // The archive is in memory until the kernel has unpacked it there.
+        let memory = self.memory_mib + 2 * size.div_ceil(1 << 20);
         // The guest must not outlive us, however we end.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--", QEMU]);
@@ -133,7 +132,7 @@ impl Machine {
             "none",
             "-no-reboot",
         ]);
-        command.args(["-cpu", "max", "-m", &self.memory_mib.to_string()]);
+        command.args(["-cpu", "max", "-m", &memory.to_string()]);
         match self.timing {
             Timing::Parallel => command.args(["-accel", "tcg,thread=multi", "-smp", "2"]),
             Timing::Instructions => command.args([
@@ -145,10 +144,10 @@ impl Machine {
                 "1",
             ]),
         };
-        let console = dir.join("console.log");
-        command
-            .arg("-chardev")
-            .arg(format!("file,id=console,path={}", console.display()));
+        command.arg("-chardev").arg(format!(
+            "file,id=console,path={}",
+            folder.console().display()
+        ));
         command.args(["-serial", "chardev:console", "-device", "virtio-serial-pci"]);
         for channel in channels {
             command.args(channel.arguments());
@@ -159,7 +158,7 @@ impl Machine {
             .arg("-initrd")
             .arg(archive);
         command.arg("-append").arg(self.kernel_arguments());
-        command
+        Ok(command)
     }
 
     fn kernel_arguments(&self) -> String {
@@ -183,212 +182,4 @@ impl Output {
             stderr: Box::new(std::io::stderr()),
         }
     }
-}
-
-/// A QEMU process, killed when dropped.
-struct Running {
-    child: Child,
-    since: Instant,
-    /// The command line, for errors.
-    line: String,
-}
-
-impl Running {
-    const POLL: Duration = Duration::from_millis(20);
-    const CONNECT_LIMIT: Duration = Duration::from_secs(20);
-
-    fn start(command: &mut Command) -> Result<Self> {
-        let line = line(command);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let child = command
-            .spawn()
-            .with_context(|| format!("can't run {line}"))?;
-        Ok(Self {
-            child,
-            since: Instant::now(),
-            line,
-        })
-    }
-
-    fn connect<const N: usize>(&mut self, channels: &[Channel; N]) -> Result<[UnixStream; N]> {
-        let mut streams = Vec::with_capacity(N);
-        for channel in channels {
-            loop {
-                if let Some(stream) = channel.accept() {
-                    streams.push(stream);
-                    break;
-                }
-                if self.has_ended()? || self.since.elapsed() > Self::CONNECT_LIMIT {
-                    self.stop();
-                    bail!("QEMU didn't start: {}\n{}", self.said(), self.line);
-                }
-                thread::sleep(Self::POLL);
-            }
-        }
-        streams.try_into().ok().context("a channel is missing")
-    }
-
-    /// The exit status that the guest reports, and how long it took to boot.
-    fn wait(&mut self, control: &Receiver<String>, limit: Duration) -> Result<(u8, Duration)> {
-        let mut booted_in = None;
-        loop {
-            let left = limit.saturating_sub(self.since.elapsed());
-            let line = match control.recv_timeout(left) {
-                Ok(line) => line,
-                Err(RecvTimeoutError::Timeout) => {
-                    bail!("the guest was still running after {limit:?}");
-                }
-                Err(RecvTimeoutError::Disconnected) => {
-                    bail!(
-                        "the guest went down before its script had ended\n{}",
-                        self.said()
-                    );
-                }
-            };
-            if line == "up" {
-                booted_in = Some(self.since.elapsed());
-            } else if let Some(status) = line.strip_prefix("exit ") {
-                let status = status.parse().context("unknown exit status")?;
-                return Ok((status, booted_in.unwrap_or_default()));
-            }
-        }
-    }
-
-    /// Gives the guest a moment to power off, then ends QEMU.
-    fn stop(&mut self) {
-        let patience = Instant::now() + Duration::from_secs(2);
-        while Instant::now() < patience && !self.has_ended().unwrap_or(true) {
-            thread::sleep(Self::POLL);
-        }
-        // Both fail only when the process is gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-
-    fn has_ended(&mut self) -> Result<bool> {
-        Ok(self
-            .child
-            .try_wait()
-            .context("can't ask for QEMU's state")?
-            .is_some())
-    }
-
-    /// QEMU's own words, once it has ended.
-    fn said(&mut self) -> String {
-        let mut text = String::new();
-        if let Some(stderr) = self.child.stderr.take() {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                text.push_str(&line);
-                text.push('\n');
-            }
-        }
-        text
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The lines of the control channel; ends with the guest.
-fn listen(control: UnixStream) -> Receiver<String> {
-    let (lines, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        for line in BufReader::new(control).lines().map_while(Result::ok) {
-            if lines.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
-}
-
-/// A buffer that a copying thread fills.
-#[derive(Clone, Default)]
-struct Collected(Arc<Mutex<Vec<u8>>>);
-
-impl Collected {
-    fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Write for Collected {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// A folder for one run, removed at its end.
-struct RunFolder(PathBuf);
-
-impl RunFolder {
-    fn new() -> Result<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("bartizan-guest-{}-{count}", std::process::id());
-        let dir = env::temp_dir().join(name);
-        fs::create_dir(&dir).with_context(|| format!("can't make {}", dir.display()))?;
-        Ok(Self(dir))
-    }
-}
-
-impl Drop for RunFolder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Copies the console's log to where the user can read it.
-fn keep(console: &Path, kernel: &Kernel) -> Result<PathBuf> {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let dir = paths::target().join("guest-logs");
-    paths::make(&dir)?;
-    let kept = dir.join(format!(
-        "{}-{}-{count}.log",
-        kernel.release,
-        std::process::id()
-    ));
-    fs::copy(console, &kept).with_context(|| format!("can't keep {}", console.display()))?;
-    Ok(kept)
-}
-
-/// What the console says about a guest that didn't end by itself.
-fn explain(console: &Path) -> String {
-    let bytes = fs::read(console).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<_> = text
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .collect();
-    let from = lines
-        .iter()
-        .position(|line| line.contains("Kernel panic") || line.contains("BUG:"))
-        .unwrap_or(lines.len())
-        .min(lines.len().saturating_sub(10));
-    let shown = lines[from..]
-        .iter()
-        .take(40)
-        .copied()
-        .collect::<Vec<_>>()
-        .join("\n");
-    format!(
-        "the guest's console said (all of it: {}):\n{shown}",
-        console.display()
-    )
 }

@@ -119,11 +119,8 @@ fn content(file: &Path) -> Result<Vec<u8>> {
 
 /// Modules carry `depends=a,b` as a string of their own between NUL bytes.
 fn dependencies(module: &[u8]) -> Vec<String> {
-    let strings = module.split(|byte| *byte == 0);
-    let Some(list) = strings
-        .filter_map(|text| text.strip_prefix(b"depends="))
-        .next()
-    else {
+    let mut strings = module.split(|byte| *byte == 0);
+    let Some(list) = strings.find_map(|text| text.strip_prefix(b"depends=")) else {
         return Vec::new();
     };
     let list = String::from_utf8_lossy(list);
