@@ -129,7 +129,8 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    fn at(path: PathBuf) -> Result<Self, CgroupError> {
+    /// The cgroup whose directory that is.
+    pub(crate) fn at(path: PathBuf) -> Result<Self, CgroupError> {
         match fs::metadata(&path) {
             Ok(metadata) => Ok(Self {
                 path,
