@@ -149,7 +149,7 @@ impl Agent {
     fn tick(&mut self, now: Instant) {
         let sink = &self.sink;
         self.aggregator.close(now, |record, count| {
-            sink.send(Line::new(record, count).text())
+            sink.send(Line::new(record, count).text());
         });
         if let Err(error) = self.engine.sweep(now) {
             tracing::error!(error = %chain(&error), "cleaning up behind a change failed");

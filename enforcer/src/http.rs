@@ -115,3 +115,61 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::task::LocalSet;
+
+    use super::*;
+
+    /// What a client reads that asks for `path` while the main loop answers.
+    fn get(path: &str) -> String {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        LocalSet::new().block_on(&runtime, async {
+            let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let (ask, mut questions) = mpsc::channel(1);
+            tokio::task::spawn_local(serve(listener, ask));
+            tokio::task::spawn_local(async move {
+                while let Some(question) = questions.recv().await {
+                    match question {
+                        Question::Metrics(reply) => reply.send("# EOF\n".into()).unwrap(),
+                        Question::Ready(reply) => reply.send(Err("not yet\n".into())).unwrap(),
+                    }
+                }
+            });
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut response = String::new();
+            stream.read_to_string(&mut response).await.unwrap();
+            response
+        })
+    }
+
+    #[test]
+    fn metrics_are_openmetrics() {
+        let response = get("/metrics");
+        assert!(response.starts_with("HTTP/1.1 200 OK"), "{response}");
+        assert!(response.contains(metrics::CONTENT_TYPE), "{response}");
+        assert!(response.ends_with("# EOF\n"), "{response}");
+    }
+
+    #[test]
+    fn readiness_is_the_main_loop_s_answer() {
+        let response = get("/readyz");
+        assert!(response.starts_with("HTTP/1.1 503"), "{response}");
+        assert!(response.ends_with("not yet\n"), "{response}");
+    }
+
+    #[test]
+    fn health_needs_no_answer_and_other_pages_are_not_there() {
+        assert!(get("/healthz").starts_with("HTTP/1.1 200 OK"));
+        assert!(get("/").starts_with("HTTP/1.1 404"));
+    }
+}

@@ -49,7 +49,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The metrics as OpenMetrics text.
+    /// The metrics as `OpenMetrics` text.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut registry = Registry::with_prefix("bartizan");
         registry.register_collector(Box::new(self.clone()));
@@ -111,84 +111,48 @@ fn labels(series: &Series) -> Labels<'_> {
     labels
 }
 
-impl Collector for Snapshot {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let e = &mut encoder;
-        let of = |wanted: fn(Counted) -> bool| {
-            self.counts
-                .iter()
-                .filter(move |(series, _)| wanted(series.counted))
-                .map(|(series, count)| (labels(series), *count))
-        };
+impl Snapshot {
+    /// The counts of one kind, with their labels.
+    fn of(&self, wanted: fn(Counted) -> bool) -> impl Iterator<Item = (Labels<'_>, u64)> {
+        self.counts
+            .iter()
+            .filter(move |(series, _)| wanted(series.counted))
+            .map(|(series, count)| (labels(series), *count))
+    }
+
+    fn encode_reports(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Operations blocked (mode Enforce) or that would be (mode Audit)";
         counter(
-            e,
+            to,
             "denials",
-            "Operations blocked (mode Enforce) or that would be (mode Audit)",
-            of(|counted| matches!(counted, Counted::Denial(_))),
+            help,
+            self.of(|counted| matches!(counted, Counted::Denial(_))),
         )?;
+        let help = "Operations reported by audit rules";
         counter(
-            e,
+            to,
             "audited",
-            "Operations reported by audit rules",
-            of(|counted| counted == Counted::Audited),
+            help,
+            self.of(|counted| counted == Counted::Audited),
         )?;
-        let stat = |stat: Stat| [(Vec::new(), self.stats[stat as usize])];
-        counter(
-            e,
-            "ring_drops",
-            "Events lost because the ring was full; counters stay exact",
-            stat(Stat::RingDrops),
-        )?;
-        counter(
-            e,
-            "counter_drops",
-            "Denials that found no room in the kernel's counters",
-            stat(Stat::CounterDrops),
-        )?;
-        counter(
-            e,
-            "unresolved",
-            "Judged operations on files without a name in their container",
-            stat(Stat::Unresolved),
-        )?;
-        counter(
-            e,
-            "missing_table",
-            "Operations denied because a labelled cgroup had no rules",
-            stat(Stat::MissingTable),
-        )?;
-        counter(
-            e,
-            "label_failures",
-            "Child cgroups that could not be labelled",
-            stat(Stat::LabelFailures),
-        )?;
-        counter(
-            e,
-            "report_lines",
-            "Lines written to the denial log",
-            [(Vec::new(), self.lines.0)],
-        )?;
-        counter(
-            e,
-            "report_drops",
-            "Lines that could not be written to the denial log",
-            [(Vec::new(), self.lines.1)],
-        )?;
-        counter(
-            e,
-            "undecodable_events",
-            "Kernel events that could not be decoded",
-            self.undecodable
-                .iter()
-                .map(|(reason, count)| (vec![("reason", *reason)], *count)),
-        )?;
-        gauge(
-            e,
-            "armed_containers",
-            "Containers with rules in the kernel",
-            [(Vec::new(), self.armed)],
-        )?;
+        let help = "Lines written to the denial log";
+        counter(to, "report_lines", help, [(Vec::new(), self.lines.0)])?;
+        let help = "Lines that could not be written to the denial log";
+        counter(to, "report_drops", help, [(Vec::new(), self.lines.1)])?;
+        let help = "Kernel events that could not be decoded";
+        let undecodable = self
+            .undecodable
+            .iter()
+            .map(|(reason, count)| (vec![("reason", *reason)], *count));
+        counter(to, "undecodable_events", help, undecodable)
+    }
+
+    fn encode_kernel(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        for (stat, name, help) in STATISTICS {
+            counter(to, name, help, [(Vec::new(), self.stats[stat as usize])])?;
+        }
+        let help = "Containers with rules in the kernel";
+        gauge(to, "armed_containers", help, [(Vec::new(), self.armed)])?;
         let maps = [
             ("tables", self.tables, MAX_TABLES),
             ("bindings", self.armed, MAX_WORKLOADS),
@@ -198,38 +162,84 @@ impl Collector for Snapshot {
         let used = maps
             .iter()
             .map(|(map, used, _)| (vec![("map", *map)], *used));
-        gauge(e, "map_entries", "Entries in use, by kernel map", used)?;
+        gauge(to, "map_entries", "Entries in use, by kernel map", used)?;
         let room = maps
             .iter()
             .map(|(map, _, room)| (vec![("map", *map)], *room as usize));
-        gauge(e, "map_capacity", "Entries a kernel map has room for", room)?;
         gauge(
-            e,
+            to,
+            "map_capacity",
+            "Entries a kernel map has room for",
+            room,
+        )
+    }
+
+    fn encode_policies(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        gauge(
+            to,
             "policies",
             "Policies in force",
             [(Vec::new(), self.policies)],
         )?;
+        let help = "Errors in the latest edit of the policies; 0 if it was applied";
         gauge(
-            e,
+            to,
             "policy_errors",
-            "Errors in the latest edit of the policies; 0 if it was applied",
+            help,
             [(Vec::new(), self.policy_errors)],
         )?;
+        let edits = [("applied", self.edits.0), ("refused", self.edits.1)];
+        let edits = edits.map(|(result, count)| (vec![("result", result)], count));
         counter(
-            e,
+            to,
             "policy_edits",
             "Edits of the policies, by what became of them",
-            [
-                (vec![("result", "applied")], self.edits.0),
-                (vec![("result", "refused")], self.edits.1),
-            ],
+            edits,
         )?;
+        let version = vec![("version", env!("CARGO_PKG_VERSION"))];
         gauge(
-            e,
+            to,
             "build_info",
             "The running version; always 1",
-            [(vec![("version", env!("CARGO_PKG_VERSION"))], 1)],
+            [(version, 1)],
         )
+    }
+}
+
+/// The kernel's counts that are shown as they are: name and help.
+const STATISTICS: [(Stat, &str, &str); 5] = [
+    (
+        Stat::RingDrops,
+        "ring_drops",
+        "Events lost because the ring was full; counters stay exact",
+    ),
+    (
+        Stat::CounterDrops,
+        "counter_drops",
+        "Denials that found no room in the kernel's counters",
+    ),
+    (
+        Stat::Unresolved,
+        "unresolved",
+        "Judged operations on files without a name in their container",
+    ),
+    (
+        Stat::MissingTable,
+        "missing_table",
+        "Operations denied because their cgroup had no rules",
+    ),
+    (
+        Stat::LabelFailures,
+        "label_failures",
+        "Child cgroups that could not be labelled",
+    ),
+];
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.encode_reports(&mut encoder)?;
+        self.encode_kernel(&mut encoder)?;
+        self.encode_policies(&mut encoder)
     }
 }
 

@@ -19,14 +19,14 @@ pub struct Policies {
 impl Policies {
     /// Reads and checks files and directories; all or nothing.
     pub fn read(paths: &[PathBuf]) -> Result<Self, Diagnostics> {
-        Self::check(Source::read_all(paths)?)
+        Self::check(&Source::read_all(paths)?)
     }
 
     /// Checks policies that have been read.
-    pub fn check(sources: Vec<Source>) -> Result<Self, Diagnostics> {
-        let policies = load(&sources)?;
+    pub fn check(sources: &[Source]) -> Result<Self, Diagnostics> {
+        let policies = load(sources)?;
         Ok(Self {
-            fingerprint: fingerprint(&sources),
+            fingerprint: fingerprint(sources),
             policies,
         })
     }

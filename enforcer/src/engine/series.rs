@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bartizan_abi::maps::CounterKey;
 use bartizan_abi::op::Operation;
 use bartizan_abi::verdict::Outcome;
-use bartizan_policy::rule_map::{Effect, Matcher, Mode};
+use bartizan_policy::rule_map::{PolicyInfo, Effect, Matcher, Mode};
 
 use super::{Engine, EngineError, Maps};
 use crate::events;
@@ -82,7 +82,7 @@ impl<M: Maps> Engine<M> {
             namespace: workload
                 .and_then(|workload| workload.identity.workload.namespace.clone())
                 .unwrap_or_default(),
-            policy: policy.map(|policy| policy.reference()).unwrap_or_default(),
+            policy: policy.map(PolicyInfo::reference).unwrap_or_default(),
             rule: rule.map(|rule| rule.name.clone()).unwrap_or_default(),
             operation: Operation::from_number(key.operation).map_or("", Operation::name),
         }

@@ -108,7 +108,7 @@ fn policies(path: &str) -> Policies {
          \x20 mode: Enforce\n\
          \x20 process: {{ deny: [{{ name: no-tool, paths: [\"{path}\"] }}] }}\n"
     );
-    Policies::check(vec![Source::new("test.yaml", text)]).expect("a valid policy")
+    Policies::check(&[Source::new("test.yaml", text)]).expect("a valid policy")
 }
 
 fn identity(name: &str, app: &str) -> Identity {

@@ -31,7 +31,7 @@ fn path_at(at: usize, flags: u32, mount: u32, bytes: &[u8]) -> Vec<(usize, Vec<u
     ]
 }
 
-fn with(fields: Vec<(usize, Vec<u8>)>) -> Vec<u8> {
+fn with(fields: &[(usize, Vec<u8>)]) -> Vec<u8> {
     let fields: Vec<(usize, &[u8])> = fields.iter().map(|(o, b)| (*o, b.as_slice())).collect();
     record(&fields)
 }
@@ -40,7 +40,7 @@ fn with(fields: Vec<(usize, Vec<u8>)>) -> Vec<u8> {
 fn components_come_out_root_to_leaf() {
     let mut fields = path_at(offset_of!(Event, target), 0, 3, b"apt\0bin\0usr\0");
     fields.push((offset_of!(Event, outcome), vec![1]));
-    let denial = decode(&with(fields)).unwrap();
+    let denial = decode(&with(&fields)).unwrap();
     let Target::File(Some(path)) = denial.target else {
         panic!("not a file: {:?}", denial.target);
     };
@@ -57,10 +57,10 @@ fn components_come_out_root_to_leaf() {
 fn flags_of_a_path_are_kept() {
     let at = offset_of!(Event, executable);
     let flags = PATH_CUT | PATH_UNRESOLVED;
-    let denial = decode(&with(path_at(at, flags, 0, b"x\0"))).unwrap();
+    let denial = decode(&with(&path_at(at, flags, 0, b"x\0"))).unwrap();
     let path = denial.executable.unwrap();
     assert!(path.cut && path.unresolved);
-    let denial = decode(&with(path_at(at, PATH_NONE, 0, b""))).unwrap();
+    let denial = decode(&with(&path_at(at, PATH_NONE, 0, b""))).unwrap();
     assert_eq!(denial.executable, None);
 }
 
@@ -75,7 +75,7 @@ fn address_is_decoded_from_its_bytes() {
         ),
         (
             offset_of!(Event, detail),
-            &(443_u32 | 6 << 16).to_ne_bytes(),
+            &(0x1bb_u32 | 6 << 16).to_ne_bytes(),
         ),
     ]);
     assert_eq!(
@@ -92,7 +92,7 @@ fn address_is_decoded_from_its_bytes() {
         (offset_of!(Event, low), &1_u64.to_ne_bytes()),
         (
             offset_of!(Event, detail),
-            &(53_u32 | 17 << 16 | 1 << 24).to_ne_bytes(),
+            &(0x35_u32 | 0x11 << 16 | 1 << 24).to_ne_bytes(),
         ),
     ]);
     assert_eq!(
@@ -109,7 +109,7 @@ fn address_is_decoded_from_its_bytes() {
 fn socket_and_capability_are_decoded_from_detail() {
     let socket = record(&[
         (offset_of!(Event, operation), &[Operation::Socket as u8]),
-        (offset_of!(Event, detail), &(17_u32 | 3 << 16).to_ne_bytes()),
+        (offset_of!(Event, detail), &(0x11_u32 | 3 << 16).to_ne_bytes()),
     ]);
     assert_eq!(
         decode(&socket).unwrap().target,

@@ -43,9 +43,9 @@ impl Sink {
     /// Starts the writing thread.
     pub fn start(mut to: impl Write + Send + 'static) -> std::io::Result<Self> {
         let (lines, queue) = sync_channel::<String>(QUEUE);
-        let (finished, done) = sync_channel::<()>(1);
+        let (at_end, done) = sync_channel::<()>(1);
         let totals = Arc::new(Totals::default());
-        let counted = Arc::clone(&totals);
+        let tally = Arc::clone(&totals);
         std::thread::Builder::new()
             .name("reports".into())
             .spawn(move || {
@@ -53,9 +53,9 @@ impl Sink {
                 for line in queue {
                     let result = to.write_all(line.as_bytes()).and_then(|()| to.flush());
                     let counter = if result.is_ok() {
-                        &counted.written
+                        &tally.written
                     } else {
-                        &counted.dropped
+                        &tally.dropped
                     };
                     counter.fetch_add(1, Ordering::Relaxed);
                     if let Err(error) = result
@@ -65,7 +65,7 @@ impl Sink {
                         tracing::error!(%error, "denials can't be written; enforcement goes on");
                     }
                 }
-                let _ = finished.send(());
+                let _ = at_end.send(());
             })?;
         Ok(Self {
             lines,
@@ -140,7 +140,7 @@ mod tests {
         }
         assert!(sink.finish(PATIENCE));
         let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
-        assert_eq!(text, (0..100).map(|i| format!("{i}\n")).collect::<String>());
+        assert!(text.lines().eq((0..100).map(|i| i.to_string())));
         assert_eq!((totals.written(), totals.dropped()), (100, 0));
     }
 

@@ -1,5 +1,7 @@
 //! Paths, addresses, sockets and capabilities as policies and `explain` write them.
 
+use std::fmt::Write as _;
+
 use bartizan_policy::{capability, socket};
 
 use crate::events::{Path, Target};
@@ -44,7 +46,7 @@ fn push_escaped(text: &mut String, bytes: &[u8]) {
             text.push(char);
         }
         for byte in chunk.invalid() {
-            text.push_str(&format!("\\x{byte:02x}"));
+            let _ = write!(text, "\\x{byte:02x}");
         }
     }
 }

@@ -97,7 +97,7 @@ impl Files {
         if self.refused == Some(found) {
             return;
         }
-        let policies = match Policies::check(sources) {
+        let policies = match Policies::check(&sources) {
             Ok(policies) => policies,
             Err(diagnostics) => {
                 self.refuse(agent, found, messages(&diagnostics));
