@@ -10,6 +10,9 @@
 //! tests all call this code.
 
 pub mod capability;
+pub mod compile;
+pub mod evaluate;
+pub mod explain;
 pub mod glob;
 pub mod link;
 pub mod load;

@@ -1,0 +1,130 @@
+//! Why a rule map has no table.
+
+use std::collections::BTreeMap;
+
+use bartizan_abi::limits::{MAX_RULES, MAX_SUBJECTS, TABLE_SIZE};
+
+use crate::rule_map::RuleMap;
+
+/// Rules that an error names at most.
+const MAX_CULPRITS: usize = 5;
+
+/// Why a rule map has no table. Nothing is ever left out to make one fit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// Rules are numbered in 16 bits.
+    #[error("the policies of one container have {rules} rules, more than {MAX_RULES}")]
+    TooManyRules {
+        /// Their number.
+        rules: usize,
+    },
+    /// `from` and `exceptFrom` tell too many kinds of callers apart.
+    #[error(
+        "`from` and `exceptFrom` tell {subjects} kinds of callers apart, more than \
+         {MAX_SUBJECTS}; most of them: {}",
+        listed(culprits)
+    )]
+    TooManySubjects {
+        /// Kinds of callers.
+        subjects: usize,
+        /// Rules with the most to tell apart.
+        culprits: Vec<Culprit>,
+    },
+    /// Following all patterns at once takes too many states.
+    #[error(
+        "{what} can match in too many combinations at once: split {} into patterns that \
+         start with different directories, or name fewer of them in one container's policies",
+        listed(culprits)
+    )]
+    StateExplosion {
+        /// Patterns of what.
+        what: &'static str,
+        /// Those that most states are about.
+        culprits: Vec<Culprit>,
+    },
+    /// The table doesn't fit.
+    #[error(
+        "the compiled rules take {bytes} bytes, more than {TABLE_SIZE}; most of them: {}",
+        listed(culprits)
+    )]
+    TooLarge {
+        /// Bytes the table would have.
+        bytes: usize,
+        /// Rules that cost most.
+        culprits: Vec<Culprit>,
+    },
+    /// No seed separates the names of the rules.
+    #[error("the {names} names in the rules can't be told apart by one hash")]
+    LiteralCollision {
+        /// Names.
+        names: usize,
+    },
+}
+
+/// A part of a policy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Culprit {
+    /// `namespace/name` of the policy.
+    pub policy: String,
+    /// Name or place of the rule.
+    pub rule: String,
+    /// The pattern, if it is about one.
+    pub pattern: Option<String>,
+}
+
+impl CompileError {
+    /// The kind of error, as metrics and conditions name it.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::TooManyRules { .. } => "TooManyRules",
+            Self::TooManySubjects { .. } => "TooManySubjects",
+            Self::StateExplosion { .. } => "StateExplosion",
+            Self::TooLarge { .. } => "TableTooLarge",
+            Self::LiteralCollision { .. } => "LiteralCollision",
+        }
+    }
+}
+
+impl std::fmt::Display for Culprit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(pattern) = &self.pattern {
+            write!(f, "`{pattern}` of ")?;
+        }
+        write!(f, "rule `{}` of policy `{}`", self.rule, self.policy)
+    }
+}
+
+fn listed(culprits: &[Culprit]) -> String {
+    culprits
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// The heaviest parts: those with at least a quarter of the heaviest one's weight.
+pub(super) fn culprits(
+    map: &RuleMap,
+    weights: impl IntoIterator<Item = ((usize, Option<String>), u64)>,
+) -> Vec<Culprit> {
+    let mut sums: BTreeMap<(usize, Option<String>), u64> = BTreeMap::new();
+    for (part, weight) in weights {
+        *sums.entry(part).or_default() += weight;
+    }
+    let mut sums: Vec<_> = sums.into_iter().collect();
+    sums.sort_by_key(|(_, weight)| std::cmp::Reverse(*weight));
+    let least = sums.first().map_or(0, |(_, weight)| weight / 4);
+    sums.into_iter()
+        .take_while(|(_, weight)| *weight >= least)
+        .take(MAX_CULPRITS)
+        .map(|((rule, pattern), _)| {
+            let rule = &map.rules[rule];
+            let policy = map.policies[rule.policy].reference();
+            Culprit {
+                policy,
+                rule: rule.name.clone(),
+                pattern,
+            }
+        })
+        .collect()
+}
