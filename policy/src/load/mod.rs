@@ -9,6 +9,7 @@
 //! a set of policies is a set that nobody wrote.
 
 mod diagnostic;
+mod misfit;
 mod object;
 mod shape;
 mod source;
@@ -27,6 +28,9 @@ use shape::Finding;
 
 /// Bytes of a file; a Kubernetes object has at most 1.5 MiB.
 pub const MAX_BYTES: usize = 4 << 20;
+
+/// Problems of all files that are reported: nobody reads more.
+const MAX_PROBLEMS: usize = 1_000;
 
 /// The policies of all files, in the order of files and documents.
 pub fn load(sources: &[Source]) -> Result<Vec<Policy>, Diagnostics> {
@@ -71,6 +75,18 @@ pub fn load(sources: &[Source]) -> Result<Vec<Policy>, Diagnostics> {
     }
     let file = |problem: &Diagnostic| sources.iter().position(|s| s.file == problem.file);
     problems.sort_by_cached_key(|problem| (file(problem), problem.line, problem.column));
+    if problems.len() > MAX_PROBLEMS {
+        let last = &problems[MAX_PROBLEMS - 1];
+        let message = "more problems follow: fix these first";
+        let more = Diagnostic {
+            column: None,
+            field: None,
+            message: message.into(),
+            ..last.clone()
+        };
+        problems.truncate(MAX_PROBLEMS);
+        problems.push(more);
+    }
     Err(Diagnostics(problems))
 }
 

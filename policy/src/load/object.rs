@@ -1,11 +1,13 @@
 //! One object of a file: its envelope (`apiVersion`, `kind`, `metadata`), then its
 //! `spec` by the schema of its kind, then what it means.
 
+use std::collections::HashMap;
+
 use bartizan_crds::{API_VERSION, CLUSTER_SECURITY_POLICY, GROUP, SECURITY_POLICY};
 use serde::de::DeserializeOwned;
 
 use super::shape::{self, Finding};
-use super::yaml::{Node, Position, Value};
+use super::yaml::{Entry, Node, Position, Value};
 use crate::nearest::nearest;
 use crate::policy::{Origin, Policy};
 use crate::validate::{self, Checked, FieldPath, Problem, Segment};
@@ -49,10 +51,15 @@ fn one(node: &Node, root: FieldPath, file: &str) -> Object {
     let mut reader = Reader {
         node,
         root,
+        foreign: false,
         found: Vec::new(),
     };
     let kind = reader.kind();
-    let (name, given) = reader.metadata();
+    let (name, given) = if reader.foreign {
+        (None, None)
+    } else {
+        reader.metadata()
+    };
     let namespace = match kind {
         Some(SECURITY_POLICY) => Some(given.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned())),
         Some(_) if given.is_some() => {
@@ -79,6 +86,8 @@ struct Reader<'a> {
     node: &'a Node,
     /// Place of the object in its document.
     root: FieldPath,
+    /// Another API's object: its fields are not ours to judge.
+    foreign: bool,
     found: Vec<Finding>,
 }
 
@@ -96,6 +105,20 @@ impl Reader<'_> {
             field,
             message: message.into(),
         });
+    }
+
+    /// Notes keys that come twice in a map at `field`.
+    fn unique(&mut self, entries: &[Entry], field: &FieldPath) {
+        let mut seen = HashMap::new();
+        for entry in entries {
+            if let Some(first) = seen.insert(&entry.key, entry.at) {
+                self.add_at(
+                    entry.at,
+                    field.key(&entry.key),
+                    shape::twice(&entry.key, first),
+                );
+            }
+        }
     }
 
     /// Checks `apiVersion`, `kind` and the object's fields.
@@ -128,7 +151,7 @@ impl Reader<'_> {
                 };
                 self.add(field, message);
                 if version.is_none_or(|version| version != API_VERSION) && group != Some(GROUP) {
-                    // Another API's object: its other fields are not ours to judge.
+                    self.foreign = true;
                     return None;
                 }
             }
@@ -145,21 +168,13 @@ impl Reader<'_> {
             };
             self.add(FieldPath::default().key("apiVersion"), message);
         }
-        for (i, entry) in entries.iter().enumerate() {
+        self.unique(entries, &FieldPath::default());
+        for entry in entries
+            .iter()
+            .filter(|entry| !FIELDS.contains(&entry.key.as_str()))
+        {
             let field = FieldPath::default().key(&entry.key);
-            if !FIELDS.contains(&entry.key.as_str()) {
-                let shown: String = entry.key.chars().take(80).collect();
-                let suggestion = crate::nearest::suggestion(&entry.key, &FIELDS);
-                self.add_at(
-                    entry.at,
-                    field,
-                    format!("unknown field `{shown}`{suggestion}"),
-                );
-            } else if let Some(first) = entries[..i].iter().find(|first| first.key == entry.key) {
-                let (key, line) = (&entry.key, first.at.line);
-                let message = format!("`{key}` is there twice, first on line {line}: keep one");
-                self.add_at(entry.at, field, message);
-            }
+            self.add_at(entry.at, field, shape::unknown_field(&entry.key, &FIELDS));
         }
         found
     }
@@ -180,15 +195,7 @@ impl Reader<'_> {
             self.add(field, "is no map: write `metadata: { name: NAME }`");
             return (None, None);
         };
-        for (i, entry) in entries.iter().enumerate() {
-            if let Some(first) = entries[..i].iter().find(|first| first.key == entry.key) {
-                self.add_at(
-                    entry.at,
-                    field.key(&entry.key),
-                    shape::twice(&entry.key, first.at),
-                );
-            }
-        }
+        self.unique(entries, &field);
         let mut string = |key: &str| match metadata.get(key).map(|node| &node.value) {
             Some(Value::String(text)) => Some(text.clone()),
             Some(_) => {

@@ -580,3 +580,20 @@ fn one_bad_file_means_no_policy_at_all() {
     assert!(load(&sources).is_err());
     assert_eq!(load(&sources[..1]).map(|policies| policies.len()), Ok(1));
 }
+
+#[test]
+fn a_thousand_problems_are_enough() {
+    let text = format!(
+        "{HEAD}  tags: [{}]\n  process: {{ deny: [{}] }}\n",
+        "1, ".repeat(400_000),
+        "5, ".repeat(3000)
+    );
+    let found = problems(text);
+    assert_eq!(found.len(), 1001);
+    assert_eq!(
+        found[1000],
+        "p.yaml:6: more problems follow: fix these first"
+    );
+    let keys: String = (0..300_000).map(|i| format!("k{i}: v\n")).collect();
+    assert_eq!(problems(keys).len(), 1001);
+}
