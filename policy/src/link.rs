@@ -93,9 +93,19 @@ pub fn link(policies: &[Policy], workload: &Workload) -> Result<RuleMap, LinkErr
             &policy.info.name,
         )
     });
-    let rules: usize = selected.iter().map(|policy| policy.rules.len()).sum();
+    number(&selected)
+}
+
+/// The rules of one policy, as if it were the only one: what `check` compiles.
+pub fn alone(policy: &Policy) -> Result<RuleMap, LinkError> {
+    number(&[policy])
+}
+
+/// Policies in canonical order to a map.
+fn number(policies: &[&Policy]) -> Result<RuleMap, LinkError> {
+    let rules: usize = policies.iter().map(|policy| policy.rules.len()).sum();
     if rules > MAX_RULES {
-        let largest = selected.iter().max_by_key(|policy| policy.rules.len());
+        let largest = policies.iter().max_by_key(|policy| policy.rules.len());
         return Err(LinkError::TooManyRules {
             rules,
             largest: largest
@@ -105,7 +115,7 @@ pub fn link(policies: &[Policy], workload: &Workload) -> Result<RuleMap, LinkErr
         });
     }
     let mut map = RuleMap::default();
-    for (number, policy) in selected.into_iter().enumerate() {
+    for (number, policy) in policies.iter().enumerate() {
         map.policies.push(policy.info.clone());
         map.rules.extend(policy.rules.iter().map(|rule| Rule {
             policy: number,
