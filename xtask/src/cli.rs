@@ -5,7 +5,9 @@ use clap::{Parser, Subcommand};
 
 use crate::command::say;
 use crate::e2e::Batch;
+use crate::fuzz::Fuzz;
 use crate::guest::Guest;
+use crate::suite::Suite;
 use crate::trial::Trial;
 use crate::{ebpf, setup};
 
@@ -33,6 +35,10 @@ enum Command {
     Vm(Trial),
     /// Run the kernel tests (tests/e2e) in real kernels
     E2e(Batch),
+    /// Run the fuzzers for a bounded time
+    Fuzz(Fuzz),
+    /// Run all tests and checks
+    Test(Suite),
 }
 
 impl Cli {
@@ -44,6 +50,8 @@ impl Cli {
             Command::Guest(guest) => return guest.run(),
             Command::Vm(trial) => return trial.run(),
             Command::E2e(batch) => return Ok(batch.run()?.status()),
+            Command::Fuzz(fuzz) => say(format!("{} fuzz targets found nothing", fuzz.run()?)),
+            Command::Test(suite) => return suite.run(),
         }
         Ok(0)
     }

@@ -5,6 +5,8 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::paths;
+
 /// Says on standard error what happens now.
 pub(crate) fn say(text: impl AsRef<str>) {
     eprintln!("==> {}", text.as_ref());
@@ -33,6 +35,13 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = checked(command)?;
     String::from_utf8(output.stdout)
         .with_context(|| format!("{} printed something that is not UTF-8", line(command)))
+}
+
+/// Cargo, in the root of the checkout.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(paths::root());
+    command
 }
 
 /// The command as one would type it.

@@ -4,7 +4,6 @@
 //! summary, or none that agrees with its lines, has failed however it exited.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,14 +14,17 @@ use clap::Args;
 use crate::command::{output, say};
 use crate::programs::Programs;
 use crate::setup::{self, Kernel, KernelLine, Package};
+use crate::totals::Totals;
 use crate::vm::{Image, Lines, Machine, Output};
 
 const RUNNER: &str = "bartizan-e2e";
+/// Until a guest counts as hanging.
+const MINUTES: u64 = 15;
 /// A dynamically linked program for the cases about loaders.
 const HOST_PROGRAM: &str = "/bin/true";
 
 /// Which cases, and where.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Debug)]
 pub(crate) struct Batch {
     /// A kernel to test on (several are possible) [default: all]
     #[arg(long = "kernel", value_enum, value_name = "KERNEL")]
@@ -34,16 +36,20 @@ pub(crate) struct Batch {
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     cmdline: Vec<String>,
     /// Minutes until a guest counts as hanging
-    #[arg(long, default_value_t = 15)]
+    #[arg(long, default_value_t = MINUTES)]
     minutes: u64,
 }
 
-/// Results of many cases.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Totals {
-    pub(crate) passed: usize,
-    pub(crate) failed: usize,
-    pub(crate) skipped: usize,
+impl Default for Batch {
+    /// All cases on all kernels.
+    fn default() -> Self {
+        Self {
+            kernels: Vec::new(),
+            filter: String::new(),
+            cmdline: Vec::new(),
+            minutes: MINUTES,
+        }
+    }
 }
 
 impl Batch {
@@ -132,30 +138,6 @@ impl Batch {
     }
 }
 
-impl Totals {
-    /// Adds the results of others.
-    pub(crate) fn add(&mut self, others: Self) {
-        self.passed += others.passed;
-        self.failed += others.failed;
-        self.skipped += others.skipped;
-    }
-
-    /// 0 if nothing failed.
-    pub(crate) fn status(self) -> u8 {
-        u8::from(self.failed > 0)
-    }
-}
-
-impl fmt::Display for Totals {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} passed, {} failed, {} skipped",
-            self.passed, self.failed, self.skipped
-        )
-    }
-}
-
 /// What a guest has printed.
 #[derive(Clone, Copy, Debug, Default)]
 struct Results {
@@ -171,7 +153,7 @@ impl Results {
             self.counted.failed += 1;
         } else if line.starts_with("skip ") {
             self.counted.skipped += 1;
-        } else if let Some(summary) = summary(line) {
+        } else if let Some(summary) = Totals::of_summary(line) {
             self.summary = Some(summary);
         }
     }
@@ -189,18 +171,6 @@ impl Results {
             Some(summary) => Ok(summary),
         }
     }
-}
-
-/// Parses `N passed, N failed, N skipped`.
-fn summary(line: &str) -> Option<Totals> {
-    let mut parts = line.split(", ");
-    let mut next = |word| parts.next()?.strip_suffix(word)?.trim().parse().ok();
-    let totals = Totals {
-        passed: next("passed")?,
-        failed: next("failed")?,
-        skipped: next("skipped")?,
-    };
-    Some(totals)
 }
 
 #[cfg(test)]

@@ -5,15 +5,13 @@ mod toolchain;
 
 pub(crate) use toolchain::Toolchain;
 
-use std::env;
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 
-use crate::command::{run, say};
+use crate::command::{self, run, say};
 use crate::{paths, setup};
 
 const TARGET: &str = "bpfel-unknown-none";
@@ -49,10 +47,9 @@ impl Build {
             format!("-Clinker={}", linker.display()),
             "-Clink-arg=--btf".to_owned(),
         ];
-        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        let mut cargo = command::cargo();
         toolchain.select(&mut cargo);
         cargo
-            .current_dir(paths::root())
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join(SEPARATOR))
             .args(["build", "--quiet", "--package", PACKAGE, "--bin", PROGRAM])
             .args([

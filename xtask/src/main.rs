@@ -9,11 +9,14 @@ mod cli;
 mod command;
 mod e2e;
 mod ebpf;
+mod fuzz;
 mod guest;
 mod lock;
 mod paths;
 mod programs;
 mod setup;
+mod suite;
+mod totals;
 mod trial;
 mod vm;
 

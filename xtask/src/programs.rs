@@ -1,12 +1,10 @@
 //! Our own programs for guests: static, because a guest has no libraries.
 
-use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::Result;
 
-use crate::command::{run, say};
+use crate::command::{cargo, run, say};
 use crate::vm::Image;
 use crate::{ebpf, paths};
 
@@ -63,9 +61,8 @@ impl Programs {
 fn build_static(packages: &[&str]) -> Result<PathBuf> {
     say(format!("building {} for guests", packages.join(", ")));
     let target: &Path = &paths::target().join("guest");
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
-        .current_dir(paths::root())
+    let mut build = cargo();
+    build
         // `--target` keeps these flags away from build scripts and macros.
         .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static")
         .args([
@@ -80,8 +77,8 @@ fn build_static(packages: &[&str]) -> Result<PathBuf> {
         .arg("--target-dir")
         .arg(target);
     for package in packages {
-        cargo.args(["--package", package]);
+        build.args(["--package", package]);
     }
-    run(&mut cargo)?;
+    run(&mut build)?;
     Ok(target.join(TARGET).join("guest"))
 }

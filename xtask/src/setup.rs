@@ -13,7 +13,7 @@ pub(crate) use kernel::{Kernel, KernelLine};
 pub(crate) use packages::Package;
 pub(crate) use packages::ensure;
 pub(crate) use qemu::{PROGRAM as QEMU, qemu};
-pub(crate) use tools::bpf_linker;
+pub(crate) use tools::{bpf_linker, cargo_tool};
 
 use anyhow::Result;
 

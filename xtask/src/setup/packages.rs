@@ -28,6 +28,11 @@ impl Package {
         name: "xz-utils",
         shown_by: "xz",
     };
+    /// Builds libFuzzer.
+    pub(crate) const CXX: Self = Self {
+        name: "g++",
+        shown_by: "c++",
+    };
     /// A compiler whose library source is packaged too.
     pub(crate) const RUSTC: Self = Self {
         name: "rustc-web",

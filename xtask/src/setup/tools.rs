@@ -1,13 +1,12 @@
 //! Tools that cargo builds: each in a folder of its own in the cache, named by version.
 
-use std::env;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use crate::command::{output, run, say};
+use crate::command::{cargo, output, run, say};
 use crate::lock::CacheLock;
 use crate::paths;
 
@@ -37,19 +36,17 @@ pub(crate) fn cargo_tool(name: &str, version: &str) -> Result<PathBuf> {
     }
     say(format!("building {name} {version} (once; a few minutes)"));
     let work = dir.with_file_name(format!("building-{name}-{}", std::process::id()));
-    run(
-        Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args([
-                "install",
-                name,
-                "--version",
-                version,
-                "--locked",
-                "--quiet",
-                "--root",
-            ])
-            .arg(&work),
-    )?;
+    run(cargo()
+        .args([
+            "install",
+            name,
+            "--version",
+            version,
+            "--locked",
+            "--quiet",
+            "--root",
+        ])
+        .arg(&work))?;
     fs::rename(&work, &dir).with_context(|| format!("can't move {}", work.display()))?;
     Ok(program)
 }

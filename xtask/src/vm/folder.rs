@@ -12,6 +12,10 @@ use anyhow::{Context as _, Result};
 use crate::paths;
 use crate::setup::Kernel;
 
+/// Guests of this process so far.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+const PREFIX: &str = "bartizan-guest-";
+
 /// A folder that only we can enter, removed when dropped.
 pub(super) struct RunFolder {
     path: PathBuf,
@@ -20,13 +24,13 @@ pub(super) struct RunFolder {
 
 impl RunFolder {
     pub(super) fn new() -> Result<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
+        remove_stale();
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let name = format!("{}-{}-{count}", now.as_secs(), std::process::id());
-        let path = env::temp_dir().join(format!("bartizan-guest-{name}"));
+        let path = env::temp_dir().join(format!("{PREFIX}{name}"));
         let made = DirBuilder::new().mode(0o700).create(&path);
         made.with_context(|| format!("can't make {}", path.display()))?;
         Ok(Self { path, name })
@@ -58,6 +62,23 @@ impl Drop for RunFolder {
     }
 }
 
+/// Removes the folders of commands that were killed before they could.
+fn remove_stale() {
+    let Ok(entries) = fs::read_dir(env::temp_dir()) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name
+            .strip_prefix(PREFIX)
+            .and_then(|name| name.split('-').nth(1));
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            // Another user's folder stays, as does one that is being removed already.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// What the console says about a guest that didn't end by itself.
 pub(super) fn explain(console: &Path) -> String {
     let bytes = fs::read(console).unwrap_or_default();
@@ -71,6 +92,9 @@ pub(super) fn explain(console: &Path) -> String {
         .position(|line| line.contains("Kernel panic") || line.contains("BUG:"))
         .unwrap_or(lines.len())
         .min(lines.len().saturating_sub(10));
+    if lines.is_empty() {
+        return "the guest printed nothing on its console".to_owned();
+    }
     let shown = lines[from..]
         .iter()
         .take(40)

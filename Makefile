@@ -1,0 +1,34 @@
+# The front door. Each target is a name for something that `cargo xtask` does.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build check test fuzz fmt lint clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install and download everything that building and testing need
+	cargo xtask setup
+
+build: ## Build the kernel programs, the enforcer and the CLI
+	cargo xtask build-ebpf
+	cargo build --locked --release --package bartizan
+	cargo build --locked --release --package bartizan-enforcer --features embed
+
+check: ## Run all tests that need no virtual machine
+	cargo xtask test --quick
+
+test: ## Run all tests and checks, also in real kernels
+	cargo xtask test
+
+fuzz: ## Run each fuzzer for five minutes
+	cargo xtask fuzz --seconds 300
+
+fmt: ## Format the code
+	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
+
+lint: ## Run clippy with warnings as errors
+	cargo clippy --locked --all-targets -- -D warnings
+
+clean: ## Remove what was built; downloads stay in ~/.cache/bartizan
+	cargo clean

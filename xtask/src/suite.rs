@@ -1,0 +1,197 @@
+//! `cargo xtask test`: everything that has to hold before a change is merged.
+//!
+//! All steps run, also after one has failed, so that one run tells all there is to mend.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+
+use crate::command::{cargo, run, say};
+use crate::e2e::Batch;
+use crate::fuzz::{self, Fuzz};
+use crate::totals::Totals;
+use crate::vm::Lines;
+use crate::{ebpf, paths, setup};
+
+const CARGO_DENY: &str = "0.20.2";
+const FUZZ_SECONDS: u32 = 20;
+
+/// How much to test.
+#[derive(Args, Debug)]
+pub(crate) struct Suite {
+    /// Leave out what takes minutes: fuzzing and virtual machines
+    #[arg(long)]
+    quick: bool,
+}
+
+/// A part of the suite: a name and what it does.
+type Step = (&'static str, fn() -> Result<Totals>);
+
+const QUICK: [Step; 7] = [
+    ("formatting", formatting),
+    ("lockfiles", lockfiles),
+    ("lints", lints),
+    ("unit and property tests", unit_tests),
+    ("kernel programs", kernel_programs),
+    ("documentation", documentation),
+    ("licences, sources, duplicates", deny),
+];
+const SLOW: [Step; 2] = [
+    ("fuzzing", fuzzing),
+    ("tests in real kernels", kernel_tests),
+];
+
+impl Suite {
+    /// Runs the steps, prints a list of them and then the totals as the last line.
+    pub(crate) fn run(&self) -> Result<u8> {
+        let mut steps = QUICK.to_vec();
+        if !self.quick {
+            steps.extend(SLOW);
+        }
+        let mut totals = Totals::default();
+        let mut list = Vec::new();
+        for (at, (name, step)) in steps.iter().enumerate() {
+            say(format!("{}/{}: {name}", at + 1, steps.len()));
+            let start = Instant::now();
+            let result = step();
+            list.push(line(name, start.elapsed(), &result));
+            // A step that can't say how many of its cases failed counts as one.
+            totals.add(result.unwrap_or(Totals {
+                failed: 1,
+                ..Totals::default()
+            }));
+        }
+        println!(
+            "\n{}\nadvisories are not checked: they need the internet",
+            list.join("\n")
+        );
+        println!("{totals}");
+        std::io::stdout().flush().context("can't print")?;
+        Ok(totals.status())
+    }
+}
+
+fn line(name: &str, took: Duration, result: &Result<Totals>) -> String {
+    let (verdict, detail) = match result {
+        Ok(totals) if *totals == Totals::default() => ("ok", String::new()),
+        Ok(totals) if totals.failed == 0 => ("ok", totals.to_string()),
+        Ok(totals) => ("FAIL", totals.to_string()),
+        Err(error) => ("FAIL", format!("{error:#}")),
+    };
+    format!(
+        "{verdict:<4} {name:<30} {:>6.1} s  {detail}",
+        took.as_secs_f32()
+    )
+    .trim_end()
+    .to_owned()
+}
+
+fn formatting() -> Result<Totals> {
+    run(cargo().args(["fmt", "--all", "--check"]))?;
+    run(cargo()
+        .args(["fmt", "--check", "--manifest-path"])
+        .arg(fuzz::manifest()))?;
+    Ok(Totals::default())
+}
+
+/// Once this has passed, no later step changes a lockfile.
+fn lockfiles() -> Result<Totals> {
+    for manifest in [paths::root().join("Cargo.toml"), fuzz::manifest()] {
+        let mut metadata = cargo();
+        metadata.args([
+            "metadata",
+            "--locked",
+            "--format-version=1",
+            "--manifest-path",
+        ]);
+        crate::command::run_quietly(metadata.arg(manifest))?;
+    }
+    Ok(Totals::default())
+}
+
+fn lints() -> Result<Totals> {
+    run(cargo().args([
+        "clippy",
+        "--locked",
+        "--quiet",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
+    Ok(Totals::default())
+}
+
+fn unit_tests() -> Result<Totals> {
+    let mut tests = cargo();
+    tests.args(["test", "--locked", "--quiet", "--no-fail-fast"]);
+    let mut child = tests
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("can't run cargo test")?;
+    let mut totals = Totals::default();
+    let mut lines = Lines::new(|line| {
+        println!("{line}");
+        totals.add(Totals::of_cargo(line).unwrap_or_default());
+    });
+    let mut output = child.stdout.take().context("cargo test has no output")?;
+    std::io::copy(&mut output, &mut lines).context("can't read from cargo test")?;
+    drop(lines);
+    let status = child.wait().context("can't wait for cargo test")?;
+    if !status.success() && totals.failed == 0 {
+        bail!("cargo test failed ({status})");
+    }
+    if totals.passed == 0 {
+        bail!("cargo test ran no tests");
+    }
+    Ok(totals)
+}
+
+fn kernel_programs() -> Result<Totals> {
+    ebpf::Build::default().run()?;
+    Ok(Totals::default())
+}
+
+fn documentation() -> Result<Totals> {
+    let mut doc = cargo();
+    doc.env("RUSTDOCFLAGS", "-D warnings");
+    run(doc.args([
+        "doc",
+        "--locked",
+        "--quiet",
+        "--no-deps",
+        "--document-private-items",
+    ]))?;
+    Ok(Totals::default())
+}
+
+fn deny() -> Result<Totals> {
+    let program = setup::cargo_tool("cargo-deny", CARGO_DENY)?;
+    let mut deny = Command::new(program);
+    deny.current_dir(paths::root());
+    run(deny.args([
+        "--offline",
+        "--locked",
+        "check",
+        "bans",
+        "licenses",
+        "sources",
+    ]))?;
+    Ok(Totals::default())
+}
+
+fn fuzzing() -> Result<Totals> {
+    let passed = Fuzz::all(FUZZ_SECONDS).run()?;
+    Ok(Totals {
+        passed,
+        ..Totals::default()
+    })
+}
+
+fn kernel_tests() -> Result<Totals> {
+    Batch::default().run()
+}
