@@ -125,13 +125,13 @@ fn described(rule: &Match) -> String {
         ..
     } = rule;
     let kind = if *effect == "default-deny" {
-        "default"
+        "the default"
     } else {
-        effect
+        &format!("{effect} rule")
     };
     let place = place
         .as_ref()
         .map(|place| format!("{place}, "))
         .unwrap_or_default();
-    format!("{kind} rule {name} of {policy} ({place}{mode})")
+    format!("{kind} {name} of {policy} ({place}{mode})")
 }

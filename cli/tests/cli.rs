@@ -237,7 +237,7 @@ fn a_denial_names_the_policy_the_rule_and_what_lost() {
            message: Ask the shop team.\n  \
            matched, but lost:\n    \
              allow rule process.allow[0] of shop/web-lockdown (<stdin>:12, Enforce)\n    \
-             default rule process.default of shop/web-lockdown (<stdin>:10, Enforce)\n"
+             the default process.default of shop/web-lockdown (<stdin>:10, Enforce)\n"
     );
 }
 

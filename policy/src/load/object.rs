@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use bartizan_crds::{API_VERSION, CLUSTER_SECURITY_POLICY, GROUP, SECURITY_POLICY};
 use serde::de::DeserializeOwned;
 
+use super::MAX_PROBLEMS;
 use super::shape::{self, Finding};
 use super::yaml::{Entry, Node, Position, Value};
 use crate::nearest::nearest;
@@ -111,7 +112,9 @@ impl Reader<'_> {
     fn unique(&mut self, entries: &[Entry], field: &FieldPath) {
         let mut seen = HashMap::new();
         for entry in entries {
-            if let Some(first) = seen.insert(&entry.key, entry.at) {
+            if let Some(first) = seen.insert(&entry.key, entry.at)
+                && self.found.len() <= MAX_PROBLEMS
+            {
                 self.add_at(
                     entry.at,
                     field.key(&entry.key),

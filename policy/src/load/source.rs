@@ -84,11 +84,41 @@ fn expand(path: &Path) -> io::Result<Vec<PathBuf>> {
         let is_yaml = file
             .extension()
             .is_some_and(|end| end == "yaml" || end == "yml");
-        // A mounted ConfigMap's `..data` is a hidden link to a directory.
-        if is_yaml && fs::metadata(&file)?.is_file() {
+        // Hidden: a mounted ConfigMap's `..data`, and what editors leave.
+        let is_hidden = file
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes()[0] == b'.');
+        if is_yaml && !is_hidden && !file.is_dir() {
             files.push(file);
         }
     }
     files.sort();
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_its_visible_yaml_files_by_name() {
+        let path = std::env::temp_dir().join(format!("bartizan-source-{}", std::process::id()));
+        fs::create_dir_all(path.join("below.yaml")).unwrap();
+        for name in ["b.yml", "a.yaml", ".hidden.yaml", "notes.txt"] {
+            fs::write(path.join(name), name).unwrap();
+        }
+        let sources = Source::read_all(std::slice::from_ref(&path));
+        std::os::unix::fs::symlink("nowhere", path.join("c.yaml")).unwrap();
+        let broken = Source::read_all(&[path.clone(), "/nonexistent".into()]);
+        fs::remove_dir_all(&path).unwrap();
+
+        let file = |name: &str| path.join(name).display().to_string();
+        let expected = ["a.yaml", "b.yml"].map(|name| Source::new(file(name), name));
+        assert_eq!(sources, Ok(expected.to_vec()));
+        let missing = "can't be read: No such file or directory (os error 2)";
+        assert_eq!(
+            broken.unwrap_err().to_string(),
+            format!("{}: {missing}\n/nonexistent: {missing}", file("c.yaml"))
+        );
+    }
 }

@@ -583,17 +583,16 @@ fn one_bad_file_means_no_policy_at_all() {
 
 #[test]
 fn a_thousand_problems_are_enough() {
-    let text = format!(
-        "{HEAD}  tags: [{}]\n  process: {{ deny: [{}] }}\n",
-        "1, ".repeat(400_000),
-        "5, ".repeat(3000)
-    );
-    let found = problems(text);
+    let (tags, rules) = ("1, ".repeat(20_000), "5, ".repeat(3_000));
+    let found = problems(format!(
+        "{HEAD}  tags: [{tags}]\n  process: {{ deny: [{rules}] }}\n"
+    ));
     assert_eq!(found.len(), 1001);
     assert_eq!(
         found[1000],
         "p.yaml:6: more problems follow: fix these first"
     );
-    let keys: String = (0..300_000).map(|i| format!("k{i}: v\n")).collect();
-    assert_eq!(problems(keys).len(), 1001);
+    for text in ["k: v\n".repeat(20_000), "- k\n---\n".repeat(2_000)] {
+        assert_eq!(problems(text).len(), 1001);
+    }
 }
