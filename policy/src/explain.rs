@@ -94,7 +94,13 @@ pub fn explain(
     request: &Request,
     verdict: Verdict,
 ) -> Explanation {
-    let matching = reference::matching_rules(map, request);
+    let mut matching = reference::matching_rules(map, request);
+    // The tables have the last word, whatever the reference thinks.
+    if let Some(rule) = verdict.rule
+        && let Err(place) = matching.binary_search(&rule)
+    {
+        matching.insert(place, rule);
+    }
     let decided = verdict.rule.or_else(|| permitting(map, &matching));
     let info = decided.map(|rule| &map.policies[map.rules[rule].policy]);
     Explanation {
@@ -191,5 +197,140 @@ pub fn target(object: &Object) -> String {
             format!("{family} {}", word(socket::kind_name(*kind), *kind))
         }
         Object::Capability(number) => word(capability::name(*number), *number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::compile;
+    use crate::evaluate::evaluate;
+    use crate::link::{Workload, link};
+    use crate::load::{Source, load};
+    use crate::request::parse_request;
+
+    fn policy(name: &str, mode: &str, rules: &str) -> String {
+        format!(
+            "---\napiVersion: bartizan.dev/v1alpha1\nkind: SecurityPolicy\n\
+             metadata: {{ name: {name} }}\nspec: {{ selector: {{}}, mode: {mode}, {rules} }}\n"
+        )
+    }
+
+    fn explained(policies: &str, words: &str) -> Explanation {
+        let policies = load(&[Source::new("p.yaml", policies)]).unwrap();
+        let map = link(&policies, &Workload::default()).unwrap();
+        let request = parse_request(&words.split(' ').collect::<Vec<_>>()).unwrap();
+        let verdict = evaluate(&compile(&map).unwrap(), &request);
+        explain(&policies, &map, &request, verdict)
+    }
+
+    /// Checks the outcome, the rule that decided, and those that lost.
+    #[track_caller]
+    fn check(policies: &str, words: &str, outcome: &str, decided: Option<&str>, lost: &[&str]) {
+        let explained = explained(policies, words);
+        let name = |rule: &Match| format!("{} {}", rule.policy, rule.rule);
+        let found = explained.matched.iter().find(|rule| rule.decided).map(name);
+        let others: Vec<String> = explained
+            .matched
+            .iter()
+            .filter(|rule| !rule.decided)
+            .map(name)
+            .collect();
+        assert_eq!(
+            (explained.outcome, found.as_deref()),
+            (outcome, decided),
+            "{words}"
+        );
+        assert_eq!(others, lost, "{words}");
+    }
+
+    #[test]
+    fn an_allow_rule_decides_where_a_default_would_have_denied() {
+        let rules = "process: { default: Deny, allow: [{ paths: [/a] }] }";
+        let text = policy("list", "Enforce", rules)
+            + &policy("idle", "Enforce", "files: { allow: [{ paths: [/a] }] }");
+        let allow = Some("default/list process.allow[0]");
+        check(
+            &text,
+            "exec /a",
+            "allow",
+            allow,
+            &["default/list process.default"],
+        );
+        check(
+            &text,
+            "exec /b",
+            "deny",
+            Some("default/list process.default"),
+            &[],
+        );
+        check(
+            &text,
+            "file read /a",
+            "allow",
+            None,
+            &["default/idle files.allow[0]"],
+        );
+        check(&text, "capability BPF", "allow", None, &[]);
+    }
+
+    #[test]
+    fn an_enforced_default_is_only_beaten_by_an_enforced_rule() {
+        let text = policy("a", "Audit", "process: { allow: [{ paths: [/a, /b] }] }")
+            + &policy(
+                "e",
+                "Enforce",
+                "process: { default: Deny, allow: [{ paths: [/a] }] }",
+            );
+        let lost = ["default/a process.allow[0]", "default/e process.default"];
+        check(
+            &text,
+            "exec /a",
+            "allow",
+            Some("default/e process.allow[0]"),
+            &lost,
+        );
+        check(
+            &text,
+            "exec /b",
+            "deny",
+            Some("default/e process.default"),
+            &lost[..1],
+        );
+    }
+
+    #[test]
+    fn a_dry_run_is_attributed_to_the_policy_in_audit() {
+        let text = policy(
+            "a",
+            "Audit",
+            "process: { deny: [{ name: dry, paths: [/**] }] }",
+        );
+        let explained = explained(&text, "exec /a");
+        assert_eq!(explained.verdict, Permission::Allow);
+        assert!(explained.would_deny);
+        check(&text, "exec /a", "would-deny", Some("default/a dry"), &[]);
+        check(
+            &text,
+            "exec unnamed",
+            "would-deny",
+            Some("default/a dry"),
+            &[],
+        );
+    }
+
+    #[test]
+    fn targets_are_shown_in_the_words_of_policies() {
+        for (words, expected) in [
+            ("exec unnamed", "unnamed"),
+            ("connect tcp [fd00::1]:443", "TCP [fd00::1]:443"),
+            ("send 200 1.2.3.4:5", "200 1.2.3.4:5"),
+            ("socket packet raw", "Packet Raw"),
+            ("socket 99 7", "99 7"),
+            ("capability cap_bpf", "BPF"),
+        ] {
+            let request = parse_request(&words.split(' ').collect::<Vec<_>>()).unwrap();
+            assert_eq!(target(&request.object), expected);
+        }
     }
 }
