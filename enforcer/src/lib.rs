@@ -26,6 +26,5 @@ pub mod report;
 pub mod run;
 pub mod selftest;
 pub mod standalone;
-pub mod standin;
 mod sys;
 mod watch;

@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::standin::{CompileError, compile};
+use bartizan_policy::compile::{CompileError, compile};
 use bartizan_abi::limits::MAX_WORKLOADS;
 use bartizan_abi::op::{FILE_OPS, Operation, Ops};
 use bartizan_policy::rule_map::{Effect, Matcher, Mode, PolicyInfo, Rule, RuleMap};

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::standin::{CompileError, compile};
+use bartizan_policy::compile::{CompileError, compile};
 use bartizan_abi::limits::MAX_WORKLOADS;
 use bartizan_abi::op::Ops;
 use bartizan_policy::link::{self, LinkError};
