@@ -15,6 +15,8 @@ pub struct Field {
     pub member: &'static str,
     /// What the loader must find there, if the programs have it compiled in.
     pub fixed: Option<u64>,
+    /// The global carries the offset in bits, for a bit field.
+    pub bits: bool,
     /// Start-up fails without it; an optional one that is missing is [`ABSENT`].
     pub required: bool,
 }
@@ -28,6 +30,7 @@ const fn field(global: &'static str, structure: &'static str, member: &'static s
         structure,
         member,
         fixed: None,
+        bits: false,
         required: true,
     }
 }
@@ -55,6 +58,7 @@ const fn fixed(global: &'static str, member: &'static str, offset: usize) -> Fie
         structure: "dentry",
         member,
         fixed: Some(offset as u64),
+        bits: false,
         required: true,
     }
 }
@@ -84,8 +88,10 @@ pub const FIELDS: &[Field] = &[
     field("TASK_PARENT", "task_struct", "real_parent"),
     field("TASK_TGID", "task_struct", "tgid"),
     field("TASK_EXEC_ID", "task_struct", "self_exec_id"),
-    // A bit field: its offset is in bits.
-    field("TASK_IN_EXECVE", "task_struct", "in_execve"),
+    Field {
+        bits: true,
+        ..field("TASK_IN_EXECVE", "task_struct", "in_execve")
+    },
     field("CRED_FSUID", "cred", "fsuid"),
     field("MM_EXE_FILE", "mm_struct", "exe_file"),
     field("FS_ROOT", "fs_struct", "root.dentry"),
@@ -102,6 +108,7 @@ pub const FIELDS: &[Field] = &[
         structure: "backing_file",
         member: "user_path.dentry",
         fixed: None,
+        bits: false,
         // Since 6.5; before, an overlay's backing file carries the user's path itself.
         required: false,
     },

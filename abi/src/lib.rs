@@ -17,6 +17,7 @@
 )]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+pub mod bits;
 pub mod event;
 pub mod fields;
 pub mod limits;

@@ -1,5 +1,6 @@
 //! From rows to a decision and to the rule that made it.
 
+use crate::bits::{any, pick};
 use crate::op::{Operation, Ops};
 use crate::table::{ATTRIBUTION_SIZE, At, Kind, MAX_ATTRIBUTIONS, NO_RULE, Table, header, record};
 use crate::verdict::{Defaults, Masks, Outcome};
@@ -57,36 +58,54 @@ pub fn unresolved_defaults<T: Table>(table: T) -> Defaults {
 
 /// The lowest rule of a record that has `op` in its mask of `kind`; [`NO_RULE`] if none.
 #[inline(always)]
-fn rule_in<T: Table>(table: T, offset: u32, kind: Kind, op: Ops) -> u32 {
+pub fn rule_in<T: Table>(table: T, offset: u32, kind: Kind, op: Ops) -> u32 {
     let at = table.at(offset);
     let list = at.u32(record::ATTRIBUTION);
     let count = at.u32(record::ATTRIBUTIONS);
+    let mut rule = u32::from(NO_RULE);
+    let mut found = 0;
     let mut i = 0;
     while i < MAX_ATTRIBUTIONS {
         if i >= count {
             break;
         }
         let entry = table.at(list.wrapping_add(i * ATTRIBUTION_SIZE));
-        if entry.u32(0) & op != 0 && entry.u16(6) == kind as u32 {
-            return entry.u16(4);
-        }
+        let matches = any(u64::from(entry.u32(0) & op))
+            & !any(u64::from(entry.u16(6) ^ kind as u32))
+            & !found;
+        rule = pick(matches, entry.u16(4), rule);
+        found |= matches;
         i += 1;
     }
-    u32::from(NO_RULE)
+    rule
 }
 
 /// The rule to name for an outcome: the lowest matching rule of the records looked
 /// at, else the default's. `records` are offsets from [`record_at`].
 #[inline(always)]
 pub fn rule<T: Table>(table: T, records: [u32; 2], outcome: Outcome, op: Operation) -> u32 {
+    rule_by(table, records, outcome, op, |record, kind, op| {
+        rule_in(table, record, kind, op)
+    })
+}
+
+/// [`rule`], with [`rule_in`] called by the caller's own way.
+#[inline(always)]
+pub fn rule_by<T: Table>(
+    table: T,
+    records: [u32; 2],
+    outcome: Outcome,
+    op: Operation,
+    rule_in: impl Fn(u32, Kind, Ops) -> u32,
+) -> u32 {
     let kind = match outcome {
         Outcome::Deny => Kind::EnforceDeny,
         Outcome::WouldDeny => Kind::AuditDeny,
         Outcome::Audit => Kind::Report,
         Outcome::Allow | Outcome::Unresolved => return u32::from(NO_RULE),
     };
-    let first = rule_in(table, records[0], kind, op.bit());
-    let second = rule_in(table, records[1], kind, op.bit());
+    let first = rule_in(records[0], kind, op.bit());
+    let second = rule_in(records[1], kind, op.bit());
     let rule = if first < second { first } else { second };
     if rule != u32::from(NO_RULE) {
         return rule;

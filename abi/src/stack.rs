@@ -12,9 +12,11 @@ pub(crate) struct Stack([u16; MAX_DEPTH as usize]);
 
 #[cfg(not(target_arch = "bpf"))]
 impl Stack {
-    pub(crate) fn new(_zero: u32) -> Self {
+    pub(crate) fn new() -> Self {
         Self([0; MAX_DEPTH as usize])
     }
+
+    pub(crate) fn start(&mut self, _zero: u32) {}
 
     pub(crate) fn set(&mut self, i: u32, value: u32) {
         self.0[(i & (MAX_DEPTH - 1)) as usize] = value as u16;
@@ -31,13 +33,17 @@ pub(crate) struct Stack(core::mem::MaybeUninit<[u16; MAX_DEPTH as usize]>);
 
 #[cfg(target_arch = "bpf")]
 impl Stack {
+    /// Writes nothing: a stack made with a value would be made twice and copied.
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        Self(core::mem::MaybeUninit::uninit())
+    }
+
     /// `zero` must be 0 without the verifier knowing it: a store at an unknown
     /// offset marks the whole array as initialised.
     #[inline(always)]
-    pub(crate) fn new(zero: u32) -> Self {
-        let mut stack = Self(core::mem::MaybeUninit::uninit());
-        stack.set(zero, 0);
-        stack
+    pub(crate) fn start(&mut self, zero: u32) {
+        self.set(zero, 0);
     }
 
     #[inline(always)]

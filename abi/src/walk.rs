@@ -12,6 +12,7 @@
 //! The code below is compiled into the kernel programs and into user space; only
 //! [`Cursor`] and [`Table`] differ.
 
+use crate::bits::pick;
 use crate::limits::{MAX_DEPTH, MAX_NAME};
 use crate::stack::Stack;
 use crate::table::{
@@ -31,9 +32,8 @@ pub trait Cursor: Copy {
     #[must_use]
     fn up(self) -> Option<Self>;
 
-    /// The component `n` above this one.
-    #[must_use]
-    fn ancestor(self, n: u32) -> Self;
+    /// [`pass_gate`] for the component `n` above this one, 1..=63.
+    fn pass_gate_above(self, gate: u32, n: u32) -> Option<u32>;
 
     /// [`literal_long`] for this name, wherever its bytes are. `None`: can't be read.
     fn literal_long(self) -> Option<Literal>;
@@ -67,52 +67,51 @@ pub struct Classes {
     pub leaf: u32,
 }
 
-/// Classifies a path's components up to its root, which is returned too. `None` if it
-/// has no name that can be judged: deeper than [`MAX_DEPTH`], or a name that can't be
-/// read.
-#[inline(always)]
-pub fn classify<T: Table, C: Cursor>(table: T, path: C) -> Option<(Classes, C)> {
-    let head = table.header();
-    let zero = head.u32(header::ZERO);
-    let mut classes = Classes {
-        stack: Stack::new(zero),
-        depth: 0,
-        leaf: 0,
-    };
-    let mut at = path;
-    let mut top = zero;
-    let mut done = false;
-    let mut count = 0;
-    while count < MAX_DEPTH {
-        let Some(above) = at.up() else {
-            done = true;
-            break;
-        };
-        let literal = literal(table, at)?;
-        classes.stack.set(top, literal.class);
-        if count == 0 {
-            classes.leaf = literal.leaf;
-            if literal.class == 0 {
-                let leaf_gate = head.u32(header::LEAF_GATE);
-                if leaf_gate != 0 {
-                    classes.leaf = pass_gate(table, leaf_gate, at)?;
+impl Classes {
+    /// No components yet.
+    #[inline(always)]
+    #[expect(clippy::new_without_default, reason = "only a place to walk into")]
+    pub fn new() -> Self {
+        Self {
+            stack: Stack::new(),
+            depth: 0,
+            leaf: 0,
+        }
+    }
+
+    /// Classifies a path's components up to its root, which is returned. `None` if it
+    /// has no name that can be judged: deeper than [`MAX_DEPTH`], or a name that can't
+    /// be read. (In place: returned by value, the stack would be there twice.)
+    #[inline(always)]
+    pub fn classify<T: Table, C: Cursor>(&mut self, table: T, path: C) -> Option<C> {
+        let head = table.header();
+        self.depth = head.u32(header::ZERO);
+        self.stack.start(self.depth);
+        let mut at = path;
+        let mut count = 0;
+        while count < MAX_DEPTH {
+            let Some(above) = at.up() else {
+                return Some(at);
+            };
+            let literal = literal(table, at)?;
+            self.stack.set(self.depth, literal.class);
+            if count == 0 {
+                self.leaf = literal.leaf;
+                if literal.class == 0 {
+                    let leaf_gate = head.u32(header::LEAF_GATE);
+                    if leaf_gate != 0 {
+                        self.leaf = pass_gate(table, leaf_gate, at)?;
+                    }
                 }
             }
+            at = above;
+            self.depth += 1;
+            count += 1;
         }
-        at = above;
-        top += 1;
-        count += 1;
+        // The 64th component may have been the last.
+        if at.up().is_none() { Some(at) } else { None }
     }
-    classes.depth = top;
-    // The 64th component may have been the last.
-    if done || at.up().is_none() {
-        Some((classes, at))
-    } else {
-        None
-    }
-}
 
-impl Classes {
     /// Runs the path automaton from state `start` over the last `depth` components of
     /// `path`, root to leaf, and returns the row. `None`: a name can't be read.
     #[inline(always)]
@@ -141,31 +140,46 @@ impl Classes {
             }
             let mut symbol = self.stack.get(left);
             if symbol == 0 {
-                let gate = from.u16(if count + 1 >= depth {
+                let last = count + 1 >= depth;
+                let gate = from.u16(if last {
                     state::GATE_LEAF
                 } else {
                     state::GATE_DIR
                 });
                 if gate != 0 {
-                    symbol = pass_gate(table, gate, path.ancestor(left))?;
+                    symbol = if last {
+                        pass_gate(table, gate, path)?
+                    } else {
+                        path.pass_gate_above(gate, left)?
+                    };
                 }
             }
             at = next(table, at, from, base, symbol);
             count += 1;
         }
-        Some(table.at(at << 4).u16(state::ROW))
+        Some(row_of(table, at))
     }
 }
 
-/// One step of an automaton that has edges.
+/// The row of a state; 0 for none.
+#[inline(always)]
+pub fn row_of<T: Table>(table: T, at: u32) -> u32 {
+    if at == 0 {
+        0
+    } else {
+        table.at(at << 4).u16(state::ROW)
+    }
+}
+
+/// One step of an automaton that has edges. Without a branch: in a loop, one would
+/// double the verifier's states.
 #[inline(always)]
 fn next<T: Table>(table: T, at: u32, from: T::At, base: u32, symbol: u32) -> u32 {
     let edge = table.at(base.wrapping_add(symbol << 2)).u32(0);
-    if edge & 0xffff == at {
-        edge >> 16
-    } else {
-        from.u16(state::DEFAULT)
-    }
+    let fallback = from.u16(state::DEFAULT);
+    // All ones if the edge is this state's.
+    let owned = (i64::from((edge & 0xffff) ^ at) - 1) >> 63;
+    pick(owned as u64, edge >> 16, fallback)
 }
 
 /// One step of any automaton.
@@ -180,39 +194,28 @@ pub fn step<T: Table>(table: T, at: u32, symbol: u32) -> u32 {
     }
 }
 
-/// One step of a path automaton over a component whose state nobody computes in a walk:
-/// how mount points are read ahead. `last`: the path ends there. `None`: can't be read.
-pub fn step_name<T: Table, C: Cursor>(table: T, at: u32, name: C, last: bool) -> Option<u32> {
-    let from = table.at(at << 4);
-    let base = from.u32(state::BASE);
-    if base == 0 {
-        return Some(at);
-    }
-    let mut symbol = literal(table, name)?.class;
-    if symbol == 0 {
-        let gate = from.u16(if last { state::GATE_LEAF } else { state::GATE_DIR });
-        if gate != 0 {
-            symbol = pass_gate(table, gate, name)?;
-        }
-    }
-    Some(next(table, at, from, base, symbol))
-}
-
 /// The symbol of an unknown name under a gate: 0, or the set of globs it matches.
 #[inline(always)]
-fn pass_gate<T: Table, C: Cursor>(table: T, gate: u32, name: C) -> Option<u32> {
-    let gate = table.at(gate << 5);
-    let len = name.length();
-    if len <= LITERAL_INLINE {
-        let end = len.wrapping_sub(1);
-        let tail = name.word(end >> 3);
-        let first = gate.u64(gate::FIRST) >> (name.word(0) & 63);
-        let last = gate.u64(gate::LAST) >> ((tail >> ((end & 7) * 8)) & 63);
-        if (first | last) & 1 == 0 {
-            return Some(0);
-        }
+pub fn pass_gate<T: Table, C: Cursor>(table: T, gate: u32, name: C) -> Option<u32> {
+    if !may_match(table, gate, name) {
+        return Some(0);
     }
-    name.match_name(gate.u16(gate::START))
+    name.match_name(table.at(gate << 5).u16(gate::START))
+}
+
+/// A glob of the gate can match the name, going by its first and last byte.
+#[inline(always)]
+pub fn may_match<T: Table, C: Cursor>(table: T, gate: u32, name: C) -> bool {
+    let gate = table.at(gate << 5);
+    let length = name.length();
+    if length > LITERAL_INLINE {
+        return true;
+    }
+    let end = length.wrapping_sub(1);
+    let tail = name.word(end >> 3);
+    let first = gate.u64(gate::FIRST) >> (name.word(0) & 63);
+    let last = gate.u64(gate::LAST) >> ((tail >> ((end & 7) * 8)) & 63);
+    (first | last) & 1 != 0
 }
 
 /// Runs a byte automaton over a name; returns its row, which is a symbol.
@@ -228,7 +231,12 @@ pub fn match_name<T: Table, W: Words>(table: T, name: W, len: u32, start: u32) -
         if i % 8 == 0 {
             bytes = name.word(i >> 3)?;
         }
-        at = step(table, at, (bytes & 0xff) as u32);
+        let from = table.at(at << 4);
+        let base = from.u32(state::BASE);
+        if base == 0 {
+            break;
+        }
+        at = next(table, at, from, base, (bytes & 0xff) as u32);
         bytes >>= 8;
         i += 1;
     }
@@ -258,10 +266,7 @@ fn literal<T: Table, C: Cursor>(table: T, name: C) -> Option<Literal> {
     let entry = slot(table, head, hash);
     let meta = entry.u64(24);
     let same = (entry.u64(0) ^ w0) | (entry.u64(8) ^ w1) | (entry.u64(16) ^ w2);
-    if same == 0 && (meta >> 32) as u32 & 0xffff == len {
-        return Some(meta_literal(meta));
-    }
-    Some(Literal { class: 0, leaf: 0 })
+    Some(found(meta, same, len))
 }
 
 /// [`literal`] for names of 25 to 255 bytes.
@@ -300,15 +305,16 @@ pub fn literal_long<T: Table, W: Words>(table: T, name: W, len: u32) -> Option<L
         differ |= table.at(ext.wrapping_add((i - 3) << 3)).u64(0) ^ word;
         i += 1;
     }
-    Some(if differ == 0 {
-        meta_literal(meta)
-    } else {
-        Literal { class: 0, leaf: 0 }
-    })
+    Some(found(meta, differ, len))
 }
 
+/// The literal, if neither the bytes nor the length differ. Without a branch, like
+/// [`next`].
 #[inline(always)]
-fn meta_literal(meta: u64) -> Literal {
+fn found(meta: u64, differ: u64, len: u32) -> Literal {
+    let differ = differ | ((meta >> 32) & 0xffff) ^ u64::from(len);
+    let same = ((differ | differ.wrapping_neg()) >> 63).wrapping_sub(1);
+    let meta = meta & same;
     Literal {
         class: meta as u32 & 0xffff,
         leaf: (meta >> 16) as u32 & 0xffff,

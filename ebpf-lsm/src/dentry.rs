@@ -5,9 +5,11 @@
 //! untyped pointer; it is verified once per program, inside a global function.
 
 use bartizan_abi::fields::dentry::{INLINE, LEN, NAME, PARENT};
+use bartizan_abi::limits::MAX_DEPTH;
+use bartizan_abi::table::{At, Table, gate};
 use bartizan_abi::walk::{self, Cursor, Literal, Words};
 
-use crate::kernel::{Object, load_at, peek};
+use crate::kernel::{Object, load_at, peek, try_peek};
 use crate::table::{Compiled, TableValue};
 
 /// Bytes of a name, by address.
@@ -19,7 +21,7 @@ impl Words for NameAt {
     fn word(self, i: u32) -> Option<u64> {
         // Names are in memory of their length rounded up to 8 at least (inline names
         // are in the dentry, others in a kmalloc object), so whole words can be read.
-        peek(self.0 + u64::from(i) * 8)
+        try_peek(self.0 + u64::from(i) * 8)
     }
 }
 
@@ -52,12 +54,47 @@ pub extern "C" fn match_glob(table: *const TableValue, name: u64, len: u32, star
     }
 }
 
+/// The symbol of the component `n` above a dentry, under a gate.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn gate_above(table: *const TableValue, dentry: u64, gate: u32, n: u32) -> u64 {
+    if table.is_null() {
+        return UNREADABLE;
+    }
+    let table = Compiled::new(table);
+    let mut at = dentry;
+    let mut i = 0;
+    while i < MAX_DEPTH {
+        if i >= n {
+            break;
+        }
+        at = peek(at + PARENT as u64);
+        i += 1;
+    }
+    let name = Probed {
+        table,
+        dentry: at,
+        end: 0,
+    };
+    if !walk::may_match(table, gate, name) {
+        return 0;
+    }
+    let start = table.at(gate << 5).u16(gate::START);
+    match walk::match_name(table, NameAt(name.name()), name.length(), start) {
+        Some(symbol) => u64::from(symbol),
+        None => UNREADABLE,
+    }
+}
+
 #[inline(always)]
 fn unpack(answer: u64) -> Option<Literal> {
     if answer == UNREADABLE {
         return None;
     }
-    Some(Literal { class: answer as u32 & 0xffff, leaf: (answer >> 16) as u32 & 0xffff })
+    Some(Literal {
+        class: answer as u32 & 0xffff,
+        leaf: (answer >> 16) as u32 & 0xffff,
+    })
 }
 
 /// A dentry through its typed pointer.
@@ -65,8 +102,8 @@ fn unpack(answer: u64) -> Option<Literal> {
 pub struct Direct {
     pub table: Compiled,
     pub dentry: Object,
-    /// The walk ends here even if it is no root; NULL for none.
-    pub stop: Object,
+    /// Address of the dentry at which the path ends; it has no name.
+    pub end: u64,
 }
 
 impl Direct {
@@ -94,36 +131,48 @@ impl Cursor for Direct {
 
     #[inline(always)]
     fn up(self) -> Option<Self> {
-        let parent: Object = load_at(self.dentry, PARENT);
-        if parent == self.dentry || self.dentry == self.stop {
+        if crate::kernel::address(self.dentry) == self.end {
             return None;
         }
-        Some(Self { dentry: parent, ..self })
+        // Another root is its own parent: the walk ends as too deep.
+        Some(Self {
+            dentry: load_at(self.dentry, PARENT),
+            ..self
+        })
     }
 
     #[inline(always)]
-    fn ancestor(self, n: u32) -> Self {
-        let mut at = self;
-        let mut i = 0;
-        while i < 64 {
-            if i >= n {
-                break;
-            }
-            at.dentry = load_at(at.dentry, PARENT);
-            i += 1;
+    fn pass_gate_above(self, gate: u32, n: u32) -> Option<u32> {
+        let symbol = gate_above(
+            self.table.0.cast(),
+            crate::kernel::address(self.dentry),
+            gate,
+            n,
+        );
+        if symbol == UNREADABLE {
+            None
+        } else {
+            Some(symbol as u32 & 0xffff)
         }
-        at
     }
 
     #[inline(always)]
     fn literal_long(self) -> Option<Literal> {
-        unpack(long_literal(self.table.0.cast(), self.name(), self.length()))
+        unpack(long_literal(
+            self.table.0.cast(),
+            self.name(),
+            self.length(),
+        ))
     }
 
     #[inline(always)]
     fn match_name(self, start: u32) -> Option<u32> {
         let symbol = match_glob(self.table.0.cast(), self.name(), self.length(), start);
-        if symbol == UNREADABLE { None } else { Some(symbol as u32 & 0xffff) }
+        if symbol == UNREADABLE {
+            None
+        } else {
+            Some(symbol as u32 & 0xffff)
+        }
     }
 }
 
@@ -132,61 +181,65 @@ impl Cursor for Direct {
 pub struct Probed {
     pub table: Compiled,
     pub dentry: u64,
-    /// The walk ends here even if it is no root; 0 for none.
-    pub stop: u64,
+    /// Address of the dentry at which the path ends; it has no name.
+    pub end: u64,
 }
 
 impl Probed {
     #[inline(always)]
     fn name(self) -> u64 {
-        peek(self.dentry + NAME as u64).unwrap_or(0)
+        peek(self.dentry + NAME as u64)
     }
 }
 
 impl Cursor for Probed {
     #[inline(always)]
     fn length(self) -> u32 {
-        // Unreadable: longer than any name, and `literal_long` fails on it.
-        peek(self.dentry + LEN as u64).unwrap_or(u32::MAX)
+        peek(self.dentry + LEN as u64)
     }
 
     #[inline(always)]
     fn word(self, i: u32) -> u64 {
-        peek(self.dentry + INLINE as u64 + u64::from(i) * 8).unwrap_or(0)
+        peek(self.dentry + INLINE as u64 + u64::from(i) * 8)
     }
 
     #[inline(always)]
     fn up(self) -> Option<Self> {
-        let parent: u64 = peek(self.dentry + PARENT as u64).unwrap_or(self.dentry);
-        if parent == self.dentry || self.dentry == self.stop {
+        if self.dentry == self.end {
             return None;
         }
-        Some(Self { dentry: parent, ..self })
+        Some(Self {
+            dentry: peek(self.dentry + PARENT as u64),
+            ..self
+        })
     }
 
     #[inline(always)]
-    fn ancestor(self, n: u32) -> Self {
-        let mut at = self;
-        let mut i = 0;
-        while i < 64 {
-            if i >= n {
-                break;
-            }
-            at.dentry = peek(at.dentry + PARENT as u64).unwrap_or(0);
-            i += 1;
+    fn pass_gate_above(self, gate: u32, n: u32) -> Option<u32> {
+        let symbol = gate_above(self.table.0.cast(), self.dentry, gate, n);
+        if symbol == UNREADABLE {
+            None
+        } else {
+            Some(symbol as u32 & 0xffff)
         }
-        at
     }
 
     #[inline(always)]
     fn literal_long(self) -> Option<Literal> {
-        unpack(long_literal(self.table.0.cast(), self.name(), self.length()))
+        unpack(long_literal(
+            self.table.0.cast(),
+            self.name(),
+            self.length(),
+        ))
     }
 
     #[inline(always)]
     fn match_name(self, start: u32) -> Option<u32> {
         let symbol = match_glob(self.table.0.cast(), self.name(), self.length(), start);
-        if symbol == UNREADABLE { None } else { Some(symbol as u32 & 0xffff) }
+        if symbol == UNREADABLE {
+            None
+        } else {
+            Some(symbol as u32 & 0xffff)
+        }
     }
 }
-

@@ -2,18 +2,29 @@
 //! the outcome into the hook's return value.
 
 use aya_ebpf::helpers::bpf_get_current_task_btf;
+use bartizan_abi::fields::dentry::INODE;
 use bartizan_abi::op::Ops;
 use bartizan_abi::rows::{defaults, masks, record_at, unresolved_defaults};
 use bartizan_abi::table::{At, Automaton, Table, header};
 use bartizan_abi::verdict::{Decision, Masks, Outcome, decide};
-use bartizan_abi::fields::dentry::INODE;
 
 use crate::identity::Rules;
-use crate::kernel::{CRED_FSUID, INODE_UID, Object, TASK_CRED, load, peek};
+use crate::kernel::{CRED_FSUID, INODE_UID, Object, TASK_CRED, load, peek, try_peek};
 use crate::maps::count;
 use crate::report::{Report, report};
 use crate::walks::Rows;
 use bartizan_abi::maps::Stat;
+
+/// By which automaton's rows, and for whom: one register, as a call has only five.
+#[derive(Clone, Copy)]
+pub struct Who(u32);
+
+impl Who {
+    #[inline(always)]
+    pub fn new(automaton: Automaton, subject: u32) -> Self {
+        Self(automaton as u32 | subject << 8)
+    }
+}
 
 /// What an operation is done to.
 pub struct Target {
@@ -30,7 +41,12 @@ pub struct Target {
 impl Target {
     #[inline(always)]
     pub fn file(dentry: u64) -> Self {
-        Self { dentry, high: 0, low: 0, detail: 0 }
+        Self {
+            dentry,
+            high: 0,
+            low: 0,
+            detail: 0,
+        }
     }
 }
 
@@ -44,27 +60,21 @@ fn owns(dentry: u64) -> bool {
         return false;
     }
     let fsuid: u32 = load(cred, &CRED_FSUID);
-    let inode: u64 = peek(dentry + INODE as u64).unwrap_or(0);
-    let uid: Option<u32> = peek(inode + INODE_UID.get() as u64);
+    let inode: u64 = peek(dentry + INODE as u64);
+    let uid: Option<u32> = try_peek(inode + INODE_UID.get() as u64);
     uid == Some(fsuid)
 }
 
-/// Judges file operations; true: deny.
-#[inline(always)]
-pub fn judge_file(
-    rules: &Rules,
-    rows: Rows,
-    automaton: Automaton,
-    subject: u32,
-    ops: Ops,
-    dentry: u64,
-) -> bool {
+/// Judges file operations; true: deny. A function of its own, for its stack.
+#[inline(never)]
+pub fn judge_file(rules: &Rules, rows: Rows, who: Who, ops: Ops, dentry: u64) -> bool {
+    let (automaton, subject) = (who.0 & 0xff, who.0 >> 8);
     let table = rules.table;
-    let (path, leaf, unresolved) = match rows {
-        Rows::Named(path, leaf) => (path, leaf, false),
-        Rows::Unresolved => {
+    let (path, leaf, unresolved) = match rows.named() {
+        Some((path, leaf)) => (path, leaf, false),
+        None => {
             count(Stat::Unresolved);
-            let row = table.header().u32(header::UNRESOLVED_ROWS + automaton as u32 * 4);
+            let row = table.header().u32(header::UNRESOLVED_ROWS + automaton * 4);
             (row, 0, true)
         }
     };
@@ -75,7 +85,11 @@ pub fn judge_file(
         second = record_at(table, leaf, subject, || owns(dentry));
         said = said.union(masks(table, second));
     }
-    let fallback = if unresolved { unresolved_defaults(table) } else { defaults(table) };
+    let fallback = if unresolved {
+        unresolved_defaults(table)
+    } else {
+        defaults(table)
+    };
     let mut decision = decide(said, fallback, ops);
     if decision.outcome == Outcome::Allow {
         if !unresolved {
@@ -126,6 +140,6 @@ fn finish(rules: &Rules, decision: Decision, records: [u32; 2], target: &Target)
         low: target.low,
         detail: target.detail,
     };
-    report(rules, &what);
+    report(rules.binding, rules.table_value(), &what);
     decision.outcome == Outcome::Deny
 }

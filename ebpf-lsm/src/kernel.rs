@@ -4,7 +4,8 @@
 //! one instruction; a fault in it reads zero. Pointers that have lost their type are
 //! read by `bpf_probe_read_kernel` ([`peek`]).
 
-use aya_ebpf::helpers::bpf_probe_read_kernel;
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+use core::mem::MaybeUninit;
 
 /// An offset that the loader fills in.
 #[repr(transparent)]
@@ -45,7 +46,12 @@ pub type Object = *const u8;
 #[inline(always)]
 pub fn load<T: Copy>(object: Object, offset: &'static Offset) -> T {
     // SAFETY: the verifier checks type and bounds; a bad address reads zero.
-    unsafe { object.wrapping_add(offset.get()).cast::<T>().read_volatile() }
+    unsafe {
+        object
+            .wrapping_add(offset.get())
+            .cast::<T>()
+            .read_volatile()
+    }
 }
 
 /// Loads a field at a compiled-in offset.
@@ -55,11 +61,40 @@ pub fn load_at<T: Copy>(object: Object, offset: usize) -> T {
     unsafe { object.wrapping_add(offset).cast::<T>().read_volatile() }
 }
 
-/// Reads kernel memory at an address that the verifier knows nothing of.
+/// Reads kernel memory at an address that the verifier knows nothing of; zero if it
+/// can't be read. No branch: in a loop, one would double the verifier's states.
 #[inline(always)]
-pub fn peek<T: Copy>(address: u64) -> Option<T> {
-    // SAFETY: the helper checks the address.
-    unsafe { bpf_probe_read_kernel(address as *const T) }.ok()
+pub fn peek<T: Copy>(address: u64) -> T {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper checks the address, and fills the buffer in any case.
+    unsafe {
+        bpf_probe_read_kernel(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            address as *const _,
+        );
+        value.assume_init()
+    }
+}
+
+/// [`peek`] where a failure has to be told from a zero.
+#[inline(always)]
+pub fn try_peek<T: Copy>(address: u64) -> Option<T> {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: as above.
+    let result = unsafe {
+        bpf_probe_read_kernel(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            address as *const _,
+        )
+    };
+    // SAFETY: as above.
+    if result == 0 {
+        Some(unsafe { value.assume_init() })
+    } else {
+        None
+    }
 }
 
 /// Forgets a pointer's type, so that it can be passed to a global function.

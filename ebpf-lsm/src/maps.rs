@@ -82,7 +82,11 @@ impl TaskStorage {
         let state = unsafe {
             bpf_task_storage_get(map, task.cast_mut().cast(), core::ptr::null_mut(), flags)
         };
-        if state.is_null() { None } else { Some(state.cast()) }
+        if state.is_null() {
+            None
+        } else {
+            Some(state.cast())
+        }
     }
 }
 

@@ -5,21 +5,25 @@ use aya_ebpf::helpers::{
     bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task_btf,
     bpf_get_current_uid_gid, bpf_ktime_get_ns,
 };
+use bartizan_abi::bits::any;
 use bartizan_abi::event::{PATH_CUT, PATH_NONE, PATH_UNRESOLVED, PathBytes};
 use bartizan_abi::fields::dentry::{NAME, PARENT};
 use bartizan_abi::limits::{EVENT_PATH, MAX_DEPTH};
-use bartizan_abi::maps::{CounterKey, Stat};
+use bartizan_abi::maps::{Binding, CounterKey, Stat};
 use bartizan_abi::op::Operation;
-use bartizan_abi::rows::rule;
+use bartizan_abi::rows::{rule_by, rule_in};
+use bartizan_abi::table::{Kind, NO_RULE};
 use bartizan_abi::verdict::Outcome;
 
 use crate::identity::Rules;
 use crate::kernel::{Object, TASK_PARENT, TASK_TGID, address, load, peek};
 use crate::maps::{COUNTERS, EVENTS, add_one, count};
 use crate::subject::executable;
-use crate::walks::{locate, stop};
+use crate::table::{Compiled, TableValue};
+use crate::walks::locate;
 
 /// What there is to report; all plain numbers, so that it can be passed by address.
+#[repr(C)]
 pub struct Report {
     /// [`Outcome`]
     pub outcome: u32,
@@ -39,9 +43,23 @@ pub struct Report {
 
 const BPF_NOEXIST: u64 = 1;
 
-/// Counts and reports.
+/// Counts and reports. A global function: verified once, whatever the hook.
+#[unsafe(no_mangle)]
 #[inline(never)]
-pub fn report(rules: &Rules, what: &Report) {
+pub extern "C" fn report(
+    binding: *const Binding,
+    table: *const TableValue,
+    what: *const Report,
+) -> u64 {
+    if binding.is_null() || table.is_null() || what.is_null() {
+        return 0;
+    }
+    let rules = Rules {
+        binding,
+        table: Compiled::new(table),
+    };
+    // SAFETY: the caller's, checked by the verifier.
+    let what = unsafe { &*what };
     let binding = rules.binding();
     let number = lowest(what.ops);
     // SAFETY: only outcomes and operations of these enumerations are ever reported.
@@ -51,7 +69,13 @@ pub fn report(rules: &Rules, what: &Report) {
             core::mem::transmute::<u8, Operation>(number as u8),
         )
     };
-    let rule = rule(rules.table, what.records, outcome, operation) as u16;
+    let rule = rule_by(
+        rules.table,
+        what.records,
+        outcome,
+        operation,
+        |record, kind, op| first_rule(table, record, kind as u32, op) as u32 & 0xffff,
+    ) as u16;
     tally(&CounterKey {
         workload: binding.workload,
         table: binding.table,
@@ -61,7 +85,7 @@ pub fn report(rules: &Rules, what: &Report) {
     });
     let Some(mut entry) = EVENTS.reserve(0) else {
         count(Stat::RingDrops);
-        return;
+        return 0;
     };
     let event = entry.as_mut_ptr();
     // SAFETY: the ring's memory, of the event's size; each field is written here or
@@ -83,26 +107,53 @@ pub fn report(rules: &Rules, what: &Report) {
         (*event).comm = bpf_get_current_comm().unwrap_or_default();
         let task: Object = bpf_get_current_task_btf().cast_const().cast();
         let parent: Object = load(task, &TASK_PARENT);
-        (*event).parent = if parent.is_null() { 0 } else { load(parent, &TASK_TGID) };
-        path(rules, &raw mut (*event).target, what.dentry);
-        path(rules, &raw mut (*event).executable, address(executable(task)));
-        let dentry = if parent.is_null() { 0 } else { address(executable(parent)) };
-        path(rules, &raw mut (*event).parent_executable, dentry);
+        (*event).parent = if parent.is_null() {
+            0
+        } else {
+            load(parent, &TASK_TGID)
+        };
+        path(&rules, &raw mut (*event).target, what.dentry);
+        path(
+            &rules,
+            &raw mut (*event).executable,
+            address(executable(task)),
+        );
+        let dentry = if parent.is_null() {
+            0
+        } else {
+            address(executable(parent))
+        };
+        path(&rules, &raw mut (*event).parent_executable, dentry);
     }
     entry.submit(0);
+    0
 }
 
-/// Number of the lowest bit.
+/// [`rule_in`], verified once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn first_rule(table: *const TableValue, record: u32, kind: u32, op: u32) -> u64 {
+    if table.is_null() {
+        return u64::from(NO_RULE);
+    }
+    let kind = match kind {
+        0 => Kind::EnforceDeny,
+        1 => Kind::AuditDeny,
+        _ => Kind::Report,
+    };
+    u64::from(rule_in(Compiled::new(table), record, kind, op))
+}
+
+/// Number of the lowest bit, without a loop.
 #[inline(always)]
 fn lowest(ops: u32) -> u32 {
-    let mut number = 0;
-    while number < 31 {
-        if ops >> number & 1 != 0 {
-            break;
-        }
-        number += 1;
-    }
-    number
+    let bit = u64::from(ops & ops.wrapping_neg());
+    let has = |mask: u64| any(bit & mask) as u32 & 1;
+    has(0xaaaa_aaaa)
+        | has(0xcccc_cccc) << 1
+        | has(0xf0f0_f0f0) << 2
+        | has(0xff00_ff00) << 3
+        | has(0xffff_0000) << 4
 }
 
 #[inline(always)]
@@ -123,24 +174,20 @@ fn path(rules: &Rules, to: *mut PathBytes, dentry: u64) {
     let binding = rules.binding();
     let mut flags = 0;
     let mut mount = 0;
-    let mut depth = 0;
     if dentry == 0 {
         flags = PATH_NONE;
     } else {
-        let end = stop(binding);
-        depth = MAX_DEPTH;
-        if end == 0 {
-            match locate(binding, dentry) {
-                Some((number, below)) => {
-                    mount = number;
-                    depth = below;
-                }
-                None => flags = PATH_UNRESOLVED,
+        let (place, end) = locate(binding, dentry);
+        let mut depth = MAX_DEPTH;
+        match place {
+            Some((number, below)) => {
+                mount = number;
+                depth = below;
             }
+            None => flags = PATH_UNRESOLVED,
         }
         flags |= copy_path(to, dentry, end, depth) as u32;
     }
-    let _ = depth;
     // SAFETY: the ring's memory.
     unsafe {
         (*to).flags = flags;
@@ -168,8 +215,8 @@ pub extern "C" fn copy_path(to: *mut PathBytes, dentry: u64, end: u64, depth: u3
         if i >= depth || at == end {
             break;
         }
-        let parent: u64 = peek(at + PARENT as u64).unwrap_or(at);
-        let name: u64 = peek(at + NAME as u64).unwrap_or(0);
+        let parent: u64 = peek(at + PARENT as u64);
+        let name: u64 = peek(at + NAME as u64);
         if parent == at && i > 0 {
             break;
         }

@@ -11,7 +11,7 @@ use bartizan_abi::table::{At, Automaton, SUBJECT_RUNTIME, SUBJECT_UNRESOLVED, Ta
 use crate::identity::Rules;
 use crate::kernel::{FILE_DENTRY, MM_EXE_FILE, Object, TASK_EXEC_ID, TASK_MM, address, load};
 use crate::maps::TASKS;
-use crate::walks::{Rows, walk};
+use crate::walks::walk;
 
 /// The dentry of a task's executable, NULL if it has none (kernel threads).
 #[inline(always)]
@@ -55,11 +55,9 @@ pub fn subject(rules: &Rules) -> u32 {
     let subject = if dentry.is_null() {
         SUBJECT_UNRESOLVED
     } else {
-        match walk(rules, address(dentry), Automaton::Subject) {
-            // Row 0 is what no list matches, which is the first subject behind the
-            // fixed ones; the compiler gives the automaton's rows those numbers.
-            Rows::Named(row, _) => row,
-            Rows::Unresolved => SUBJECT_UNRESOLVED,
+        match walk(rules, address(dentry), Automaton::Subject).named() {
+            Some((subject, _)) => subject,
+            None => SUBJECT_UNRESOLVED,
         }
     };
     if let Some(state) = state {

@@ -16,7 +16,7 @@ use bartizan_abi::table::{
     At, Automaton, Bytes, NO_RULE, SUBJECT_RUNTIME, SUBJECT_UNRESOLVED, Table, header,
 };
 use bartizan_abi::verdict::{Outcome, decide};
-use bartizan_abi::walk::{Address, capability_row, classify, leaf_rows, socket_row, start};
+use bartizan_abi::walk::{Address, Classes, capability_row, leaf_rows, socket_row, start};
 
 use self::path::PathCursor;
 use crate::operation::{Caller, Name, Object, Request, Verdict};
@@ -118,7 +118,8 @@ fn named_rows(table: Bytes<'_>, automaton: Automaton, name: &Name) -> Option<Row
     let Name::Path(path) = name else { return None };
     let components = path::components(path)?;
     let cursor = PathCursor::new(table, &components);
-    let (classes, _) = classify(table, cursor)?;
+    let mut classes = Classes::new();
+    classes.classify(table, cursor)?;
     let row = classes.row(table, cursor, start(table, automaton), classes.depth)?;
     let leaf = match (automaton, leaf_rows(table, classes.leaf)) {
         _ if classes.depth == 0 => 0,

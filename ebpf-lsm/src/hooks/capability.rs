@@ -24,7 +24,12 @@ pub fn capable(ctx: LsmContext) -> i32 {
         Identity::Broken => return errno_eperm(),
         Identity::Managed(rules) => rules,
     };
-    let target = Target { dentry: 0, high: 0, low: 0, detail: capability };
+    let target = Target {
+        dentry: 0,
+        high: 0,
+        low: 0,
+        detail: capability,
+    };
     let row = capability_row(rules.table, capability);
     let quiet = options & NOAUDIT != 0;
     if judge_row(&rules, row, subject(&rules), ops, &target, quiet) {

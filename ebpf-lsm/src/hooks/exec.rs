@@ -8,7 +8,7 @@ use bartizan_abi::table::{At, Automaton, Table, header};
 
 use crate::hooks::file::NOACCOUNT;
 use crate::identity::{Identity, identify};
-use crate::judge::judge_file;
+use crate::judge::{Who, judge_file};
 use crate::kernel::{
     BACKING_PATH, BPRM_FILE, FILE_DENTRY, FILE_MODE, Object, TASK_IN_EXECVE, VMA_FILE, address,
     errno_eacces, load, peek,
@@ -33,7 +33,13 @@ fn judge_code(dentry: u64, op: Ops) -> bool {
         return false;
     }
     let rows = walk(&rules, dentry, Automaton::Process);
-    judge_file(&rules, rows, Automaton::Process, subject, op, dentry)
+    judge_file(
+        &rules,
+        rows,
+        Who::new(Automaton::Process, subject),
+        op,
+        dentry,
+    )
 }
 
 /// `execve`: once for the file, once more for each interpreter of a script.
@@ -92,7 +98,7 @@ pub fn file_mprotect(ctx: LsmContext) -> i32 {
     if load::<u32>(file, &FILE_MODE) & NOACCOUNT != 0 && BACKING_PATH.is_present() {
         // A mapping of an overlay file is one of its backing file, which remembers
         // the path that was opened.
-        dentry = peek(address(file) + BACKING_PATH.get() as u64).unwrap_or(0);
+        dentry = peek(address(file) + BACKING_PATH.get() as u64);
     }
     if judge_code(dentry, Operation::Map.bit()) {
         return errno_eacces();

@@ -6,13 +6,13 @@ use bartizan_abi::op::{Operation, Ops};
 use bartizan_abi::table::Automaton;
 
 use crate::identity::{Identity, identify};
-use crate::judge::judge_file;
+use crate::judge::{Who, judge_file};
 use crate::kernel::{
     DENTRY_SB, FILE_DENTRY, FILE_FLAGS, FILE_MODE, Object, PATH_DENTRY, SB_MAGIC, address,
     errno_eacces, load,
 };
 use crate::subject::subject;
-use crate::walks::{Rows, walk, walk_direct, walk_new};
+use crate::walks::{walk, walk_direct, walk_new};
 
 const FMODE_READ: u32 = 1;
 const FMODE_WRITE: u32 = 2;
@@ -33,7 +33,13 @@ pub fn judge_existing(dentry: u64, ops: Ops) -> bool {
         Identity::Managed(rules) => {
             let subject = subject(&rules);
             let rows = walk(&rules, dentry, Automaton::Files);
-            judge_file(&rules, rows, Automaton::Files, subject, ops, dentry)
+            judge_file(
+                &rules,
+                rows,
+                Who::new(Automaton::Files, subject),
+                ops,
+                dentry,
+            )
         }
     }
 }
@@ -47,7 +53,13 @@ pub fn judge_new(dentry: u64, ops: Ops) -> bool {
         Identity::Managed(rules) => {
             let subject = subject(&rules);
             let rows = walk_new(&rules, dentry, Automaton::Files);
-            judge_file(&rules, rows, Automaton::Files, subject, ops, dentry)
+            judge_file(
+                &rules,
+                rows,
+                Who::new(Automaton::Files, subject),
+                ops,
+                dentry,
+            )
         }
     }
 }
@@ -56,13 +68,12 @@ pub fn judge_new(dentry: u64, ops: Ops) -> bool {
 #[lsm(hook = "file_open")]
 pub fn file_open(ctx: LsmContext) -> i32 {
     let file: Object = ctx.arg(0);
-    let rules = match identify(
-        Operation::Read.bit() | Operation::Write.bit() | Operation::Append.bit(),
-    ) {
-        Identity::Unjudged => return 0,
-        Identity::Broken => return errno_eacces(),
-        Identity::Managed(rules) => rules,
-    };
+    let rules =
+        match identify(Operation::Read.bit() | Operation::Write.bit() | Operation::Append.bit()) {
+            Identity::Unjudged => return 0,
+            Identity::Broken => return errno_eacces(),
+            Identity::Managed(rules) => rules,
+        };
     let mode: u32 = load(file, &FILE_MODE);
     let flags: u32 = load(file, &FILE_FLAGS);
     if mode & NOACCOUNT != 0 || flags & OPENED_FOR_EXEC != 0 {
@@ -82,14 +93,20 @@ pub fn file_open(ctx: LsmContext) -> i32 {
     let dentry: Object = load(file, &FILE_DENTRY);
     let subject = subject(&rules);
     let rows = walk_direct(&rules, dentry);
-    if let Rows::Unresolved = rows {
+    if rows.named().is_none() {
         // A pipe opened again through /proc/self/fd is no file.
         let sb: Object = load(dentry, &DENTRY_SB);
         if load::<u64>(sb, &SB_MAGIC) == PIPEFS_MAGIC {
             return 0;
         }
     }
-    if judge_file(&rules, rows, Automaton::Files, subject, ops, address(dentry)) {
+    if judge_file(
+        &rules,
+        rows,
+        Who::new(Automaton::Files, subject),
+        ops,
+        address(dentry),
+    ) {
         return errno_eacces();
     }
     0

@@ -2,13 +2,14 @@
 
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
-use bartizan_abi::op::{Operation, Ops};
+use bartizan_abi::op::Operation;
 use bartizan_abi::walk::{Address, socket_row};
 
-use crate::identity::{Identity, identify};
+use crate::identity::{Identity, Rules, identify};
 use crate::judge::{Target, judge_row};
 use crate::kernel::{
     MSG_NAME, Object, SOCK_FAMILY, SOCK_PROTOCOL, SOCKET_SK, address, errno_eperm, load, peek,
+    try_peek,
 };
 use crate::subject::subject;
 
@@ -28,49 +29,76 @@ fn read_address(socket: Object, name: u64, op: Operation) -> Option<Address> {
     }
     let protocol: u16 = load(sk, &SOCK_PROTOCOL);
     let own: u16 = load(sk, &SOCK_FAMILY);
-    let mut family: u16 = peek(name)?;
+    let mut family: u16 = try_peek(name)?;
     if family == AF_UNSPEC && own == AF_INET && op != Operation::Connect {
         // Binding and sending take it for AF_INET; connecting, for a disconnect.
         family = AF_INET;
     }
-    let port: u16 = u16::from_be(peek(name + 2)?);
+    let port: u16 = u16::from_be(peek(name + 2));
     let protocol = match protocol {
         IPPROTO_MPTCP => IPPROTO_TCP as u8,
         other if other < 256 => other as u8,
         _ => 0,
     };
     if family == AF_INET {
-        let word = u32::from_be(peek(name + 4)?);
+        let word = u32::from_be(peek(name + 4));
         return Some(v4(protocol, word, port, op));
     }
     if family != AF_INET6 {
         return None;
     }
-    let high = u64::from_be(peek(name + 8)?);
-    let low = u64::from_be(peek(name + 16)?);
+    let high = u64::from_be(peek(name + 8));
+    let low = u64::from_be(peek(name + 16));
     if high == 0 && low >> 32 == 0xffff {
         return Some(v4(protocol, low as u32, port, op));
     }
     // The kernel takes the unspecified address for loopback.
-    let low = if high == 0 && low == 0 && op != Operation::Bind { 1 } else { low };
-    Some(Address { protocol, v6: true, high, low, port })
+    let low = if high == 0 && low == 0 && op != Operation::Bind {
+        1
+    } else {
+        low
+    };
+    Some(Address {
+        protocol,
+        v6: true,
+        high,
+        low,
+        port,
+    })
 }
 
 #[inline(always)]
 fn v4(protocol: u8, word: u32, port: u16, op: Operation) -> Address {
-    let word = if word == 0 && op != Operation::Bind { 0x7f00_0001 } else { word };
-    Address { protocol, v6: false, high: u64::from(word) << 32, low: 0, port }
+    let word = if word == 0 && op != Operation::Bind {
+        0x7f00_0001
+    } else {
+        word
+    };
+    Address {
+        protocol,
+        v6: false,
+        high: u64::from(word) << 32,
+        low: 0,
+        port,
+    }
 }
 
 /// Judges an operation on an address; true: deny.
 #[inline(always)]
 fn judge_address(socket: Object, name: u64, op: Operation) -> bool {
-    let ops: Ops = op.bit();
-    let rules = match identify(ops) {
-        Identity::Unjudged => return false,
-        Identity::Broken => return true,
-        Identity::Managed(rules) => rules,
-    };
+    match identify(op.bit()) {
+        Identity::Unjudged => false,
+        Identity::Broken => true,
+        Identity::Managed(rules) => {
+            let subject = subject(&rules);
+            judge_address_by(&rules, subject, socket, name, op)
+        }
+    }
+}
+
+/// A function of its own, for its stack.
+#[inline(never)]
+fn judge_address_by(rules: &Rules, subject: u32, socket: Object, name: u64, op: Operation) -> bool {
     let Some(address) = read_address(socket, name, op) else {
         return false;
     };
@@ -83,7 +111,7 @@ fn judge_address(socket: Object, name: u64, op: Operation) -> bool {
             | if address.v6 { 1 << 24 } else { 0 },
     };
     let row = address.row(rules.table);
-    judge_row(&rules, row, subject(&rules), ops, &target, false)
+    judge_row(rules, row, subject, op.bit(), &target, false)
 }
 
 /// `socket` and `socketpair`.
@@ -102,9 +130,15 @@ pub fn socket_create(ctx: LsmContext) -> i32 {
         Identity::Managed(rules) => rules,
     };
     let kind = kind & SOCK_TYPE_MASK;
-    let target = Target { dentry: 0, high: 0, low: 0, detail: family & 0xffff | kind << 16 };
+    let target = Target {
+        dentry: 0,
+        high: 0,
+        low: 0,
+        detail: family & 0xffff | kind << 16,
+    };
+    let subject = subject(&rules);
     let row = socket_row(rules.table, family, kind);
-    if judge_row(&rules, row, subject(&rules), ops, &target, false) {
+    if judge_row(&rules, row, subject, ops, &target, false) {
         return errno_eperm();
     }
     0

@@ -56,13 +56,21 @@ impl<'a> Types<'a> {
         }
         let header = word(4)? as usize;
         let section = |offset: usize, length: usize| {
-            bytes.get(header + offset..)?.get(..length).filter(|_| length > 0)
+            bytes
+                .get(header + offset..)?
+                .get(..length)
+                .filter(|_| length > 0)
         };
         let data = section(word(8)? as usize, word(12)? as usize)
             .ok_or(BtfError::Malformed("the types are cut"))?;
         let strings = section(word(16)? as usize, word(20)? as usize)
             .ok_or(BtfError::Malformed("the strings are cut"))?;
-        let mut types = Self { data, strings, offsets: Vec::new(), structures: HashMap::new() };
+        let mut types = Self {
+            data,
+            strings,
+            offsets: Vec::new(),
+            structures: HashMap::new(),
+        };
         types.index()?;
         Ok(types)
     }
@@ -83,10 +91,13 @@ impl<'a> Types<'a> {
                 _ => return Err(BtfError::Malformed("a type of an unknown kind")),
             };
             // A volatile or const of nothing has no vlen; declaration tags (17) have one word.
-            self.offsets.push(u32::try_from(at).map_err(|_| BtfError::Malformed("too large"))?);
+            self.offsets
+                .push(u32::try_from(at).map_err(|_| BtfError::Malformed("too large"))?);
             if kind == STRUCT {
                 let name = string(self.strings, name);
-                self.structures.entry(name).or_insert(self.offsets.len() as u32);
+                self.structures
+                    .entry(name)
+                    .or_insert(self.offsets.len() as u32);
             }
             at += 12 + tail;
         }
@@ -137,9 +148,16 @@ impl<'a> Types<'a> {
         }
         for i in 0..of.vlen as usize {
             let at = at + i * 12;
-            let (label, id, offset) =
-                (read(self.data, at)?, read(self.data, at + 4)?, read(self.data, at + 8)?);
-            let bits = u64::from(if of.bits_valid { offset & 0xff_ffff } else { offset });
+            let (label, id, offset) = (
+                read(self.data, at)?,
+                read(self.data, at + 4)?,
+                read(self.data, at + 8)?,
+            );
+            let bits = u64::from(if of.bits_valid {
+                offset & 0xff_ffff
+            } else {
+                offset
+            });
             if string(self.strings, label) == name && label != 0 {
                 return Some((bits, id));
             }

@@ -1,0 +1,37 @@
+//! Choices without branches.
+//!
+//! In a loop, a branch doubles the states that the kernel's verifier has to look at,
+//! and LLVM turns the usual bit tricks back into branches: the BPF target has no
+//! other conditional. So there the trick is written in assembly.
+
+/// All ones if `value` is not 0, else 0.
+#[cfg(not(target_arch = "bpf"))]
+#[inline(always)]
+pub fn any(value: u64) -> u64 {
+    if value == 0 { 0 } else { u64::MAX }
+}
+
+/// All ones if `value` is not 0, else 0.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+pub fn any(value: u64) -> u64 {
+    let mut mask = value;
+    // SAFETY: plain arithmetic on registers: the sign of `value | -value`.
+    unsafe {
+        core::arch::asm!(
+            "{0} = -{0}",
+            "{0} |= {1}",
+            "{0} s>>= 63",
+            inout(reg) mask,
+            in(reg) value,
+            options(pure, nomem, nostack)
+        );
+    }
+    mask
+}
+
+/// `yes` where `mask` has ones, `no` elsewhere.
+#[inline(always)]
+pub fn pick(mask: u64, yes: u32, no: u32) -> u32 {
+    no ^ ((no ^ yes) & mask as u32)
+}

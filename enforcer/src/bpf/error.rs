@@ -1,0 +1,128 @@
+//! What can go wrong between the enforcer and the kernel.
+
+use crate::bpf::btf::BtfError;
+
+/// Why enforcement can't start on this machine. Each says what to change.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Not enough privileges.
+    #[error(
+        "loading kernel programs was refused: run as root, or with the capabilities BPF, \
+         PERFMON and SYS_ADMIN"
+    )]
+    Privileges,
+    /// The kernel has no BPF type information.
+    #[error(
+        "/sys/kernel/btf/vmlinux is missing: use a kernel built with CONFIG_DEBUG_INFO_BTF=y \
+         (and mount sysfs on /sys)"
+    )]
+    NoBtf(#[source] std::io::Error),
+    /// BPF isn't among the active LSMs.
+    #[error(
+        "the kernel's active security modules are `{active}`, without `bpf`: boot with \
+         `lsm={suggested}` on the kernel command line"
+    )]
+    NoBpfLsm {
+        /// `/sys/kernel/security/lsm`.
+        active: String,
+        /// The same with `bpf`.
+        suggested: String,
+    },
+    /// The list of active LSMs can't be read.
+    #[error(
+        "/sys/kernel/security/lsm can't be read: mount securityfs (`mount -t securityfs \
+         securityfs /sys/kernel/security`) on a kernel with CONFIG_BPF_LSM=y"
+    )]
+    NoSecurityfs(#[source] std::io::Error),
+    /// A structure or member that the programs need.
+    #[error("this kernel's structures are not as the kernel programs need them")]
+    Structures(#[source] BtfError),
+    /// A member is not where the programs have it compiled in.
+    #[error("the kernel's `struct {structure}` has `{member}` at {found}, not at {expected}")]
+    Moved {
+        /// The structure.
+        structure: &'static str,
+        /// The member.
+        member: &'static str,
+        /// Offset in this kernel, bytes.
+        found: u64,
+        /// Offset compiled in, bytes.
+        expected: u64,
+    },
+    /// A hook that an operation can't do without.
+    #[error("the kernel has no LSM hook `{0}`, which enforcement needs")]
+    NoHook(&'static str),
+    /// The object isn't one.
+    #[error("the kernel programs can't be loaded")]
+    Object(#[source] Box<aya::EbpfError>),
+    /// The object lacks a program or map.
+    #[error("the kernel programs have no `{0}`: the object is of another version")]
+    Missing(&'static str),
+    /// The verifier refused a program, or attaching failed.
+    #[error("the kernel refused the program for `{hook}`")]
+    Program {
+        /// The hook.
+        hook: &'static str,
+        /// Why, with the verifier's log.
+        #[source]
+        source: Box<aya::programs::ProgramError>,
+    },
+    /// A map of the object can't be used.
+    #[error("the kernel map {map} can't be used")]
+    Map {
+        /// The map.
+        map: &'static str,
+        /// Why.
+        #[source]
+        source: aya::maps::MapError,
+    },
+    /// This binary was built without the kernel programs.
+    #[error(
+        "this binary was built without the kernel programs: build it with `make build`, or \
+         name the object in BARTIZAN_LSM_OBJECT"
+    )]
+    NotEmbedded,
+    /// The named object can't be read.
+    #[error("{path} can't be read")]
+    ObjectFile {
+        /// The path.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A change to the kernel's maps that failed. What was enforced stays.
+#[derive(Debug, thiserror::Error)]
+pub enum MapError {
+    /// All numbers are taken.
+    #[error("no room for another {what}: this node enforces at most {limit}")]
+    Full {
+        /// What there is no room for.
+        what: &'static str,
+        /// The limit.
+        limit: u32,
+    },
+    /// The bytes are no table.
+    #[error("a table of {0} bytes: it must have at most 1 MiB")]
+    TableSize(usize),
+    /// A system call on a map failed.
+    #[error("{operation} failed")]
+    Call {
+        /// What was tried.
+        operation: &'static str,
+        /// The errno.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A call through aya failed.
+    #[error("{operation} failed")]
+    Aya {
+        /// What was tried.
+        operation: &'static str,
+        /// Why.
+        #[source]
+        source: aya::maps::MapError,
+    },
+}

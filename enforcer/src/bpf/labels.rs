@@ -1,0 +1,104 @@
+//! Labels of cgroups: the hash map is the truth, the array a direct-mapped cache.
+//!
+//! The protocol is in [`bartizan_abi::maps::Label`]; user space alone fills ids in.
+
+use aya::maps::{HashMap, MapData, MapError as AyaError};
+use bartizan_abi::limits::{LABEL_SLOTS, MAX_CGROUPS};
+use bartizan_abi::maps::Label;
+
+use crate::bpf::error::MapError;
+use crate::bpf::values::KernelLabel;
+
+pub(super) struct Labels {
+    cache: super::LabelArray,
+    truth: HashMap<MapData, u64, u32>,
+}
+
+fn failed(operation: &'static str) -> impl Fn(AyaError) -> MapError {
+    move |source| MapError::Aya { operation, source }
+}
+
+impl Labels {
+    pub(super) fn new(cache: super::LabelArray, truth: HashMap<MapData, u64, u32>) -> Self {
+        Self { cache, truth }
+    }
+
+    pub(super) fn insert(&mut self, cgroup: u64, workload: u32) -> Result<(), MapError> {
+        self.truth
+            .insert(cgroup, workload, 0)
+            .map_err(|source| match source {
+                AyaError::SyscallError(error)
+                    if error.io_error.raw_os_error() == Some(libc::E2BIG) =>
+                {
+                    MapError::Full {
+                        what: "labelled cgroup",
+                        limit: MAX_CGROUPS,
+                    }
+                }
+                source => MapError::Aya {
+                    operation: "labelling a cgroup",
+                    source,
+                },
+            })?;
+        let at = (cgroup % u64::from(LABEL_SLOTS)) as u32;
+        let read = failed("reading the label cache");
+        let write = failed("writing the label cache");
+        let KernelLabel(mut slot) = self.cache.get(&at, 0).map_err(read)?;
+        slot.busy = 1;
+        self.cache.set(at, KernelLabel(slot), 0).map_err(&write)?;
+        let taken = slot.id != 0 && slot.id != cgroup && self.truth.get(&slot.id, 0).is_ok();
+        if taken {
+            return Ok(());
+        }
+        // One field at a time, so that no reader pairs an id with another's workload.
+        for step in [
+            Label { id: 0, ..slot },
+            Label {
+                id: 0,
+                workload: u64::from(workload),
+                ..slot
+            },
+            Label {
+                id: cgroup,
+                workload: u64::from(workload),
+                ..slot
+            },
+        ] {
+            self.cache.set(at, KernelLabel(step), 0).map_err(&write)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, cgroup: u64) -> Result<(), MapError> {
+        let at = (cgroup % u64::from(LABEL_SLOTS)) as u32;
+        let KernelLabel(slot) = self
+            .cache
+            .get(&at, 0)
+            .map_err(failed("reading the label cache"))?;
+        if slot.id == cgroup {
+            self.cache
+                .set(at, KernelLabel(Label { id: 0, ..slot }), 0)
+                .map_err(failed("writing the label cache"))?;
+        }
+        match self.truth.remove(&cgroup) {
+            Ok(()) | Err(AyaError::KeyNotFound) => Ok(()),
+            // The kernel removes the labels of cgroups that are gone.
+            Err(AyaError::SyscallError(error))
+                if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
+            {
+                Ok(())
+            }
+            Err(source) => Err(MapError::Aya {
+                operation: "unlabelling a cgroup",
+                source,
+            }),
+        }
+    }
+
+    pub(super) fn all(&self) -> Result<Vec<(u64, u32)>, MapError> {
+        self.truth
+            .iter()
+            .collect::<Result<_, _>>()
+            .map_err(failed("reading the labels"))
+    }
+}

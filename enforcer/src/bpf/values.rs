@@ -1,0 +1,33 @@
+//! Map keys and values as aya wants them: plain bytes, owned by this crate.
+
+use bartizan_abi::maps::{Binding, CounterKey, Label};
+
+/// [`CounterKey`], for aya.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(super) struct KernelKey(pub(super) CounterKey);
+
+/// [`Label`], for aya.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(super) struct KernelLabel(pub(super) Label);
+
+const _: () = assert!(size_of::<CounterKey>() == 12 && size_of::<Label>() == 32);
+
+// SAFETY: `repr(C)` integers without padding (sizes asserted above).
+unsafe impl aya::Pod for KernelKey {}
+// SAFETY: as above.
+unsafe impl aya::Pod for KernelLabel {}
+
+/// A binding's bytes.
+pub(super) fn bytes_of(binding: &Binding) -> &[u8] {
+    const _: () = assert!(size_of::<Binding>() == 8 + 4 * 4 + 24 * 257);
+    // SAFETY: `repr(C)` integers without padding (asserted above), borrowed as long
+    // as the binding is.
+    unsafe {
+        std::slice::from_raw_parts(
+            std::ptr::from_ref(binding).cast::<u8>(),
+            size_of::<Binding>(),
+        )
+    }
+}
