@@ -258,14 +258,18 @@ pub fn denials(path: Option<&Path>) -> io::Result<Box<dyn Write + Send>> {
     }
 }
 
-/// An error and its causes in one line.
+/// An error and the first lines of its causes in one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let message = error.to_string();
+        let first = message.lines().next().unwrap_or_default();
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(first);
+        next = error.source();
     }
     text
 }

@@ -23,11 +23,20 @@ impl Failure {
         }
     }
 
-    /// What to print, line by line.
+    /// What to print, line by line. Details over many lines (the verifier's log) go to
+    /// the log at level debug.
     pub fn lines(&self) -> Vec<String> {
         match self {
             Self::Policies(messages) => messages.clone(),
-            Self::Environment(error) => vec![chain(error.as_ref())],
+            Self::Environment(error) => {
+                for cause in error
+                    .chain()
+                    .filter(|cause| cause.to_string().contains('\n'))
+                {
+                    tracing::debug!("{cause}");
+                }
+                vec![chain(error.as_ref())]
+            }
         }
     }
 }
@@ -74,3 +83,27 @@ environment!(
     crate::mounts::MountError,
     crate::selftest::SelfTestError,
 );
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn an_environment_is_one_line_whatever_its_causes_say() {
+        let error = anyhow!("verifier log:\n1: r0 = 0\n2: exit").context("the kernel refused it");
+        let failure = Failure::from(error);
+        assert_eq!(failure.code(), 2);
+        assert_eq!(failure.lines(), ["the kernel refused it: verifier log:"]);
+    }
+
+    #[test]
+    fn every_mistake_in_policies_is_a_line() {
+        let error =
+            crate::policies::Policies::read(&["/nonexistent/a".into(), "/nonexistent/b".into()]);
+        let failure = Failure::from(error.unwrap_err());
+        assert_eq!(failure.code(), 1);
+        assert_eq!(failure.lines().len(), 2);
+    }
+}

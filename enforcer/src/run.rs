@@ -49,8 +49,10 @@ pub fn run(args: &Run) -> Result<u8, Failure> {
         root,
     };
     // No threads up to here: the fork needs that.
-    let result = Container::start(&spec, &cgroup.procs()?)
+    let result = cgroup
+        .procs()
         .map_err(Failure::from)
+        .and_then(|procs| Ok(Container::start(&spec, &procs)?))
         .and_then(|mut container| {
             arm(&mut engine, id, &cgroup, &mut container)?;
             Ok(container)

@@ -6,20 +6,21 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, PipeWriter, Read, Write, pipe};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use bartizan_policy::compile::{CompileError, compile};
 use bartizan_abi::limits::MAX_WORKLOADS;
 use bartizan_abi::op::{FILE_OPS, Operation, Ops};
+use bartizan_policy::compile::{CompileError, compile};
 use bartizan_policy::rule_map::{Effect, Matcher, Mode, PolicyInfo, Rule, RuleMap};
 
 use crate::bpf::{LoadError, MapError};
 use crate::cgroup::{Cgroup, CgroupError, Hierarchy};
 use crate::engine::Maps;
-use crate::mounts::{self, BindingHead, MountError, MountTable};
+use crate::mounts::{self, BindingHead, MountError, MountTable, Object, Visible};
 use crate::sys::{Forked, Namespaces, fork};
 
 /// The workload number of the self-test: the last one, the first that others take is 1.
@@ -86,36 +87,17 @@ fn with_cgroup(
     table: &[u8],
     with_files: bool,
 ) -> Result<(), SelfTestError> {
-    let visible = mounts::of_process(std::process::id()).map_err(SelfTestError::Mounts)?;
-    let mounts = MountTable::new(&visible).map_err(SelfTestError::Mounts)?;
     let number = maps.add_table(table).map_err(SelfTestError::Maps)?;
-    let head = BindingHead {
-        generation: u64::MAX,
-        table: number,
-        workload: WORKLOAD,
+    let result = try_places(maps, cgroup, name, (number, table), with_files);
+    let mut clean_up = || {
+        maps.unlabel(cgroup.id().0)?;
+        maps.unbind(WORKLOAD)?;
+        let counters = maps.counters()?.into_iter().map(|(key, _)| key);
+        let own: Vec<_> = counters.filter(|key| key.workload == WORKLOAD).collect();
+        maps.remove_counters(&own)?;
+        maps.remove_table(number)
     };
-    let result = mounts
-        .binding(table, head)
-        .map_err(SelfTestError::Mounts)
-        .and_then(|binding| {
-            maps.bind(&binding).map_err(SelfTestError::Maps)?;
-            let result = maps
-                .label(cgroup.id().0, WORKLOAD)
-                .map_err(SelfTestError::Maps)
-                .and_then(|()| try_places(cgroup, name, with_files));
-            maps.unlabel(cgroup.id().0).map_err(SelfTestError::Maps)?;
-            maps.unbind(WORKLOAD).map_err(SelfTestError::Maps)?;
-            result
-        });
-    let counters = maps.counters().map_err(SelfTestError::Maps)?;
-    let own = |(key, _): &(_, u64)| -> Option<_> {
-        let key: &bartizan_abi::maps::CounterKey = key;
-        (key.workload == WORKLOAD).then_some(*key)
-    };
-    let keys: Vec<_> = counters.iter().filter_map(own).collect();
-    maps.remove_counters(&keys).map_err(SelfTestError::Maps)?;
-    maps.remove_table(number).map_err(SelfTestError::Maps)?;
-    result
+    result.and(clean_up().map_err(SelfTestError::Maps))
 }
 
 /// Denies running, and reading, the file of that name wherever it is.
@@ -164,8 +146,14 @@ fn rules(name: &str, with_files: bool) -> RuleMap {
     }
 }
 
-/// Makes the file in the first directory from which it could be run.
-fn try_places(cgroup: &Cgroup, name: &str, with_files: bool) -> Result<(), SelfTestError> {
+/// Makes the file in the first directory from which it could be run, and tries.
+fn try_places(
+    maps: &mut impl Maps,
+    cgroup: &Cgroup,
+    name: &str,
+    (number, table): (u32, &[u8]),
+    with_files: bool,
+) -> Result<(), SelfTestError> {
     let places = [
         std::env::temp_dir(),
         "/run".into(),
@@ -173,29 +161,29 @@ fn try_places(cgroup: &Cgroup, name: &str, with_files: bool) -> Result<(), SelfT
         "/var/tmp".into(),
         "/".into(),
     ];
+    let visible = mounts::of_process(std::process::id()).map_err(SelfTestError::Mounts)?;
     for place in &places {
-        let Ok(file) = Scratch::create(place.join(name)) else {
+        let Some(file) = Scratch::create(place, name) else {
             continue;
         };
+        let head = BindingHead {
+            generation: u64::MAX,
+            table: number,
+            workload: WORKLOAD,
+        };
+        let binding =
+            mounts_above(&visible, &file.0).and_then(|mounts| mounts.binding(table, head));
+        let binding = binding.map_err(SelfTestError::Mounts)?;
+        maps.bind(&binding)
+            .map_err(SelfTestError::Maps)?;
+        maps.label(cgroup.id().0, WORKLOAD)
+            .map_err(SelfTestError::Maps)?;
         let found = attempt(cgroup, &file.0).map_err(SelfTestError::Child)?;
         if found.control != [0, libc::ENOENT] {
             tracing::debug!(place = %place.display(), ?found, "no place for the self-test");
             continue;
         }
-        let checks = [
-            ("reading a file", found.denied[0]),
-            ("running a program", found.denied[1]),
-        ];
-        for (operation, errno) in checks.into_iter().skip(usize::from(!with_files)) {
-            if errno != libc::EACCES {
-                let found = match errno {
-                    0 => "success".to_owned(),
-                    errno => io::Error::from_raw_os_error(errno).to_string(),
-                };
-                return Err(SelfTestError::NotDenied { operation, found });
-            }
-        }
-        return Ok(());
+        return found.check(with_files);
     }
     let places: Vec<_> = places
         .iter()
@@ -204,20 +192,36 @@ fn try_places(cgroup: &Cgroup, name: &str, with_files: bool) -> Result<(), SelfT
     Err(SelfTestError::NoPlace(places.join(", ")))
 }
 
+/// The mounts on the way to a file; a host may have more than fit.
+fn mounts_above(visible: &[Visible], file: &Path) -> Result<MountTable, MountError> {
+    let above = |mount: &&Visible| {
+        let point = Path::new(std::ffi::OsStr::from_bytes(&mount.info.point));
+        mount.object == Object::Directory && file.starts_with(point)
+    };
+    MountTable::new(&visible.iter().filter(above).cloned().collect::<Vec<_>>())
+}
+
 /// An executable file that goes with the value. Its interpreter doesn't exist, so that
 /// running it is harmless and ends with ENOENT where nothing denies it.
 struct Scratch(PathBuf);
 
 impl Scratch {
-    fn create(path: PathBuf) -> io::Result<Self> {
-        let mut file = OpenOptions::new()
+    fn create(place: &Path, name: &str) -> Option<Self> {
+        let path = place.canonicalize().ok()?.join(name);
+        let mut options = OpenOptions::new();
+        let mut file = options
             .write(true)
             .create_new(true)
             .mode(0o700)
-            .open(&path)?;
+            .open(&path)
+            .ok()?;
         let scratch = Self(path);
-        file.write_all(b"#!/nonexistent/bartizan-self-test\n")?;
-        Ok(scratch)
+        file.write_all(
+            b"#!/nonexistent/bartizan-self-test
+",
+        )
+        .ok()?;
+        Some(scratch)
     }
 }
 
@@ -234,6 +238,25 @@ struct Attempt {
     control: [i32; 2],
     /// Inside.
     denied: [i32; 2],
+}
+
+impl Attempt {
+    fn check(&self, with_files: bool) -> Result<(), SelfTestError> {
+        let [read, run] = self.denied;
+        for (tried, operation, errno) in [
+            (with_files, "reading a file", read),
+            (true, "running a program", run),
+        ] {
+            if tried && errno != libc::EACCES {
+                let found = match errno {
+                    0 => "success".to_owned(),
+                    errno => io::Error::from_raw_os_error(errno).to_string(),
+                };
+                return Err(SelfTestError::NotDenied { operation, found });
+            }
+        }
+        Ok(())
+    }
 }
 
 fn attempt(cgroup: &Cgroup, file: &Path) -> io::Result<Attempt> {
@@ -282,4 +305,59 @@ fn child(mut procs: &File, file: &Path, mut report: PipeWriter) -> io::Result<()
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(denied: [i32; 2]) -> Attempt {
+        Attempt {
+            control: [0, libc::ENOENT],
+            denied,
+        }
+    }
+
+    #[test]
+    fn only_eacces_is_a_denial() {
+        assert!(attempt([libc::EACCES; 2]).check(true).is_ok());
+        let error = attempt([0, libc::EACCES])
+            .check(true)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("(reading a file: success instead of EACCES)"),
+            "{error}"
+        );
+        let error = attempt([libc::EACCES, libc::ENOENT])
+            .check(true)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("(running a program: No such file"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn reading_counts_only_if_policies_judge_files() {
+        assert!(attempt([0, libc::EACCES]).check(false).is_ok());
+    }
+
+    #[test]
+    fn the_built_in_rules_compile() {
+        for with_files in [false, true] {
+            let table = compile(&rules("bartizan-self-test-1", with_files)).unwrap();
+            let judged = crate::engine::judged(&table);
+            assert!(judged & Operation::Exec.bit() != 0);
+            assert_eq!(judged & Operation::Read.bit() != 0, with_files);
+        }
+    }
+
+    #[test]
+    fn only_mounts_on_the_way_to_the_file_are_needed() {
+        let visible = mounts::of_process(std::process::id()).unwrap();
+        let table = mounts_above(&visible, Path::new("/file")).unwrap();
+        assert!(table.len() <= 2, "{}", table.len());
+    }
 }

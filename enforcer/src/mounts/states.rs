@@ -18,7 +18,10 @@ pub(super) fn state_after(
     if at == 0 {
         return Some(0);
     }
-    let mut names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).peekable();
+    let mut names = path
+        .split(|byte| *byte == b'/')
+        .filter(|name| !name.is_empty())
+        .peekable();
     let mut depth = 0;
     while let Some(name) = names.next() {
         depth += 1;
@@ -38,7 +41,11 @@ fn symbol(table: Bytes<'_>, at: u32, name: Component<'_>, last: bool) -> Option<
         return Some(class);
     }
     let from = table.at(at << 4);
-    let number = from.u16(if last { state::GATE_LEAF } else { state::GATE_DIR });
+    let number = from.u16(if last {
+        state::GATE_LEAF
+    } else {
+        state::GATE_DIR
+    });
     if number == 0 {
         return Some(0);
     }
@@ -63,5 +70,92 @@ impl Words for Component<'_> {
         let len = rest.len().min(8);
         bytes[..len].copy_from_slice(&rest[..len]);
         Some(u64::from_le_bytes(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bartizan_abi::op::Operation;
+    use bartizan_abi::rows::{defaults, masks, record_at};
+    use bartizan_abi::verdict::{Outcome, decide};
+    use bartizan_abi::walk::row_of;
+    use bartizan_policy::compile::compile;
+    use bartizan_policy::link::Workload;
+    use bartizan_policy::load::Source;
+
+    use super::*;
+    use crate::policies::Policies;
+
+    /// The table of a policy that denies reading these patterns.
+    fn table(patterns: &str) -> Vec<u8> {
+        let text = format!(
+            "apiVersion: bartizan.dev/v1alpha1\n\
+             kind: SecurityPolicy\n\
+             metadata: {{ name: p }}\n\
+             spec: {{ selector: {{}}, mode: Enforce, files: {{ deny: [{{ paths: {patterns} }}] }} }}\n"
+        );
+        let policies = Policies::check(&[Source::new("p.yaml", text)]).unwrap();
+        compile(&policies.rules_for(&Workload::default()).unwrap()).unwrap()
+    }
+
+    /// Whether reading `path` is denied, by the state behind all of it.
+    fn is_denied(table: &[u8], path: &str) -> bool {
+        let bytes = Bytes(table);
+        let at = state_after(bytes, Automaton::Files, path.as_bytes(), true).unwrap();
+        let record = record_at(bytes, row_of(bytes, u32::from(at)), 0, || false);
+        let said = masks(bytes, record);
+        decide(said, defaults(bytes), Operation::Read.bit()).outcome == Outcome::Deny
+    }
+
+    #[test]
+    fn a_state_is_what_the_walk_would_be_in() {
+        let long = "x".repeat(200);
+        let table = table(&format!(
+            r#"["/etc/shadow", "/srv/*/key", "/a/{long}/b?", "/d/**"]"#
+        ));
+        let denied = [
+            "/etc/shadow",
+            "/srv/x/key",
+            &format!("/a/{long}/b1"),
+            "/d/x/y",
+            "//etc//shadow",
+        ];
+        for path in denied {
+            assert!(is_denied(&table, path), "{path}");
+        }
+        for path in [
+            "/etc",
+            "/srv/key",
+            "/srv/x/y/key",
+            &format!("/a/{long}x/b1"),
+            "/d",
+            "/",
+        ] {
+            assert!(!is_denied(&table, path), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_automaton_that_no_rule_needs_has_state_0() {
+        let table = table(r#"["/etc/shadow"]"#);
+        assert_eq!(
+            state_after(Bytes(&table), Automaton::Subject, b"/x", false),
+            Some(0)
+        );
+    }
+
+    #[test]
+    fn a_name_no_file_can_have_is_refused() {
+        let table = table(r#"["/etc/shadow"]"#);
+        let long = format!("/{}", "x".repeat(256));
+        assert_eq!(
+            state_after(Bytes(&table), Automaton::Files, long.as_bytes(), false),
+            None
+        );
+        let deep = "/x".repeat(65);
+        assert_eq!(
+            state_after(Bytes(&table), Automaton::Files, deep.as_bytes(), false),
+            None
+        );
     }
 }

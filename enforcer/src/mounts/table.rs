@@ -91,8 +91,9 @@ impl MountTable {
 
     fn add(&mut self, mount: &Visible) -> Result<(), MountError> {
         let (dev, ino) = key(mount);
-        let number =
-            u16::try_from(self.points.len()).ok().ok_or(MountError::TooMany(self.points.len()))?;
+        let number = u16::try_from(self.points.len())
+            .ok()
+            .ok_or(MountError::TooMany(self.points.len()))?;
         let whole = self.find(dev, 0).unwrap_or_else(|| {
             let flags = MOUNT_USED;
             self.entries.push(Entry {
