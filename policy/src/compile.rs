@@ -12,10 +12,12 @@
 
 mod address;
 mod automaton;
+mod blame;
 mod collect;
 mod comb;
 mod effect;
 mod error;
+mod head;
 mod intern;
 mod layout;
 mod leaf;
@@ -29,22 +31,19 @@ mod subject;
 mod symbols;
 
 use bartizan_abi::limits::{MAX_RULES, MAX_SUBJECTS};
-use bartizan_abi::op::{Operation, Ops};
-use bartizan_abi::table::{NO_RULE, header};
 
 use self::automaton::{Automaton, Gates};
 use self::collect::Collected;
-use self::error::culprits;
 use self::intern::Interner;
 use self::layout::{GateEntry, LiteralEntry, Part, Parts, TooLarge};
 use self::leaf::LeafClasses;
 use self::minimise::minimise;
 use self::name::Names;
-use self::path::{Determinised, Explosion, Patterns, SET};
+use self::path::{Determinised, SET};
 use self::row::Rows;
 use self::subject::Subject;
 use self::symbols::Symbols;
-use crate::rule_map::{Effect, Matcher, Mode, RuleMap};
+use crate::rule_map::RuleMap;
 
 pub use error::{CompileError, Culprit};
 
@@ -83,14 +82,14 @@ pub fn compile(map: &RuleMap) -> Result<Vec<u8>, CompileError> {
                 sets.push(places);
                 paths.push(smallest(&automaton, &rules.names));
             }
-            Err(explosion) => return Err(exploded(map, &rules, what, explosion)),
+            Err(explosion) => return Err(blame::exploded(map, &rules, what, explosion)),
         }
     }
     paths.push(callers.unwrap_or_default());
     let leaves = std::mem::take(&mut rules.leaves);
     let leaves = leaves
         .classes(&mut rules.names, &mut rows)
-        .map_err(|explosion| exploded(map, &rules, "names", explosion.into()))?;
+        .map_err(|explosion| blame::exploded(map, &rules, "names", explosion.into()))?;
     let symbols = symbols::assign(
         &mut paths,
         rules.names.literals().len(),
@@ -108,7 +107,7 @@ pub fn compile(map: &RuleMap) -> Result<Vec<u8>, CompileError> {
         .map(|tags| rows.number(tags.clone(), Vec::new()))
         .collect();
 
-    let (fields, short_fields) = header_fields(map, unresolved, &capabilities);
+    let (fields, short_fields) = head::fields(map, unresolved, &capabilities);
     let entries: Vec<LiteralEntry<'_>> = rules
         .names
         .literals()
@@ -146,10 +145,7 @@ pub fn compile(map: &RuleMap) -> Result<Vec<u8>, CompileError> {
         fields: &fields,
         short_fields: &short_fields,
     })
-    .map_err(|TooLarge(bytes)| CompileError::TooLarge {
-        bytes,
-        culprits: largest(map, &rules, &sets),
-    })
+    .map_err(|TooLarge(bytes)| blame::too_large(map, &rules, &sets, bytes))
 }
 
 /// The automaton of callers and the subjects that are its rows.
@@ -168,7 +164,7 @@ fn callers(
     });
     let determinised = match determinised {
         Ok(determinised) => determinised,
-        Err(explosion) => return Err(exploded(map, rules, "paths of callers", explosion)),
+        Err(explosion) => return Err(blame::exploded(map, rules, "paths of callers", explosion)),
     };
     let mut subjects = vec![Subject::Unresolved, Subject::Runtime];
     subjects.extend(
@@ -181,7 +177,7 @@ fn callers(
         let weights = rules.callers.weights(&determinised.sets);
         return Err(CompileError::TooManySubjects {
             subjects: subjects.len(),
-            culprits: by_pattern(map, rules, weights),
+            culprits: blame::by_pattern(map, rules, weights),
         });
     }
     Ok((
@@ -273,125 +269,6 @@ fn gates(
         }
     }
     (minimise(&all).with_fewest_edges(BYTES), entries, leaf_gate)
-}
-
-/// Defaults, judged operations, and rows that aren't in an automaton.
-fn header_fields(
-    map: &RuleMap,
-    unresolved: [u32; 2],
-    capabilities: &[u32],
-) -> (Vec<(u32, u32)>, Vec<(u32, u16)>) {
-    let mut fields = vec![
-        (header::UNRESOLVED_ROWS, unresolved[0]),
-        (header::UNRESOLVED_ROWS + 4, unresolved[1]),
-        (
-            header::JUDGED,
-            map.rules
-                .iter()
-                .fold(0, |ops, rule| ops | effect::judged(rule)),
-        ),
-    ];
-    let mut short_fields: Vec<(u32, u16)> = capabilities
-        .iter()
-        .enumerate()
-        .map(|(number, row)| (header::CAPABILITY_ROWS + number as u32 * 2, *row as u16))
-        .collect();
-    for (mode, named, unnamed, list) in [
-        (
-            Mode::Enforce,
-            header::DEFAULT_ENFORCE,
-            header::UNRESOLVED_ENFORCE,
-            header::DEFAULT_RULES_ENFORCE,
-        ),
-        (
-            Mode::Audit,
-            header::DEFAULT_AUDIT,
-            header::UNRESOLVED_AUDIT,
-            header::DEFAULT_RULES_AUDIT,
-        ),
-    ] {
-        let mut ops: Ops = 0;
-        let mut first = [NO_RULE; 32];
-        for (number, rule) in map.rules.iter().enumerate() {
-            let (Effect::DefaultDeny, Matcher::Default(category)) = (rule.effect, &rule.matcher)
-            else {
-                continue;
-            };
-            if map.mode(rule) != mode {
-                continue;
-            }
-            let of_category = effect::category_ops(*category);
-            ops |= of_category;
-            for (operation, first) in first.iter_mut().enumerate() {
-                if of_category & 1 << operation != 0 {
-                    *first = (*first).min(number as u16);
-                }
-            }
-        }
-        // What is mapped is no program of an allow list, unless nobody can tell.
-        fields.push((named, ops & !Operation::Map.bit()));
-        fields.push((unnamed, ops));
-        short_fields.extend((list..).step_by(2).zip(first));
-    }
-    (fields, short_fields)
-}
-
-/// The error for automata that are too large.
-fn exploded(
-    map: &RuleMap,
-    rules: &Collected<'_>,
-    what: &'static str,
-    explosion: Explosion,
-) -> CompileError {
-    let weights = match explosion {
-        Explosion::Paths(weights) => weights,
-        Explosion::Names(weights) => {
-            let weights = weights.into_iter().flat_map(|(glob, weight)| {
-                let glob = rules.names.glob(glob);
-                let uses = rules.origins.iter().enumerate();
-                let uses =
-                    uses.filter(move |(_, (_, pattern))| pattern.components().contains(&glob));
-                uses.map(move |(origin, _)| (origin as u32, weight))
-                    .collect::<Vec<_>>()
-            });
-            weights.collect()
-        }
-    };
-    CompileError::StateExplosion {
-        what,
-        culprits: by_pattern(map, rules, weights),
-    }
-}
-
-fn by_pattern(map: &RuleMap, rules: &Collected<'_>, weights: Vec<(u32, u32)>) -> Vec<Culprit> {
-    culprits(
-        map,
-        weights.into_iter().map(|(origin, weight)| {
-            let (rule, pattern) = rules.origins[origin as usize];
-            ((rule, Some(pattern.to_string())), u64::from(weight))
-        }),
-    )
-}
-
-/// The rules that take most of a table.
-fn largest(map: &RuleMap, rules: &Collected<'_>, sets: &[Interner<Vec<u32>>]) -> Vec<Culprit> {
-    let patterns = [&rules.process, &rules.files];
-    let paths = patterns.iter().zip(sets).flat_map(|(patterns, sets)| {
-        let weights: Vec<(u32, u32)> = Patterns::weights(patterns, sets);
-        weights
-            .into_iter()
-            .map(|(origin, weight)| ((rules.origins[origin as usize].0, None), u64::from(weight)))
-    });
-    // About one state and edge per byte of an address.
-    let addresses = rules.addresses.iter().map(|rule| {
-        let bytes: usize = rule
-            .addresses
-            .iter()
-            .map(|cidr| usize::from(cidr.prefix) / 8)
-            .sum();
-        ((rule.rule, None), bytes as u64)
-    });
-    culprits(map, paths.chain(addresses))
 }
 
 #[cfg(test)]

@@ -1,13 +1,6 @@
 //! Why a rule map has no table.
 
-use std::collections::BTreeMap;
-
 use bartizan_abi::limits::{MAX_RULES, MAX_SUBJECTS, TABLE_SIZE};
-
-use crate::rule_map::RuleMap;
-
-/// Rules that an error names at most.
-const MAX_CULPRITS: usize = 5;
 
 /// Why a rule map has no table. Nothing is ever left out to make one fit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,8 +25,8 @@ pub enum CompileError {
     },
     /// Following all patterns at once takes too many states.
     #[error(
-        "{what} can match in too many combinations at once: split {} into patterns that \
-         start with different directories, or name fewer of them in one container's policies",
+        "{what} would have to be told apart by more patterns at once than tables have room \
+         for: use fewer `**` and `*` that can match at the same place in {}",
         listed(culprits)
     )]
     StateExplosion {
@@ -100,31 +93,4 @@ fn listed(culprits: &[Culprit]) -> String {
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-/// The heaviest parts: those with at least a quarter of the heaviest one's weight.
-pub(super) fn culprits(
-    map: &RuleMap,
-    weights: impl IntoIterator<Item = ((usize, Option<String>), u64)>,
-) -> Vec<Culprit> {
-    let mut sums: BTreeMap<(usize, Option<String>), u64> = BTreeMap::new();
-    for (part, weight) in weights {
-        *sums.entry(part).or_default() += weight;
-    }
-    let mut sums: Vec<_> = sums.into_iter().collect();
-    sums.sort_by_key(|(_, weight)| std::cmp::Reverse(*weight));
-    let least = sums.first().map_or(0, |(_, weight)| weight / 4);
-    sums.into_iter()
-        .take_while(|(_, weight)| *weight >= least)
-        .take(MAX_CULPRITS)
-        .map(|((rule, pattern), _)| {
-            let rule = &map.rules[rule];
-            let policy = map.policies[rule.policy].reference();
-            Culprit {
-                policy,
-                rule: rule.name.clone(),
-                pattern,
-            }
-        })
-        .collect()
 }

@@ -186,6 +186,24 @@ impl Names {
         literals
     }
 
+    /// Globs, and how many states of gates are about each.
+    pub(super) fn weights(&self) -> Vec<(u32, u32)> {
+        let gates = self.keys.values().iter().zip(&self.gates);
+        let units = gates.flat_map(|(key, gate)| {
+            let size = gate.states.len() as u32;
+            key.units.iter().map(move |unit| (*unit, size))
+        });
+        units
+            .flat_map(|(unit, size)| {
+                self.units
+                    .value(unit)
+                    .to_vec()
+                    .into_iter()
+                    .map(move |glob| (glob, size))
+            })
+            .collect()
+    }
+
     /// The gate for some units.
     pub(super) fn gate(&mut self, key: GateKey) -> Result<u32, TooManyStates> {
         let before = self.keys.len();

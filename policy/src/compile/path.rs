@@ -11,8 +11,8 @@ use crate::pattern::{Component, Pattern};
 
 /// States of one automaton before it is minimised.
 const MAX_STATES: usize = 40_000;
-/// Its edges.
-const MAX_EDGES: usize = 600_000;
+/// Its edges; a table has room for fewer than 262,144.
+const MAX_EDGES: usize = 400_000;
 /// Symbols at and above this are sets of units, below they are literals.
 pub(super) const SET: u32 = 1 << 31;
 

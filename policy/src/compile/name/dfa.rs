@@ -17,7 +17,7 @@ pub(super) struct Dfa {
 
 /// States that an automaton of places would have is over the limit.
 pub(super) struct TooMany {
-    /// How many states follow a unit, by unit.
+    /// How much they have to remember of a unit, by unit.
     pub(super) followed: Vec<u32>,
 }
 
@@ -64,13 +64,13 @@ pub(super) fn determinise(nfa: &Nfa, units: usize, limit: usize) -> Result<Dfa, 
 
 fn too_many(nfa: &Nfa, sets: &Interner<Vec<u32>>, units: usize) -> TooMany {
     let mut followed = vec![0; units];
+    // Where every name starts says nothing about what made them many.
+    let start = nfa.start();
     for places in sets.values() {
-        let mut last = None;
-        for unit in nfa.followed(places) {
-            if last != Some(unit) {
-                followed[unit as usize] += 1;
+        for &place in places.iter() {
+            if start.binary_search(&place).is_err() {
+                followed[nfa.unit(place) as usize] += 1;
             }
-            last = Some(unit);
         }
     }
     TooMany { followed }

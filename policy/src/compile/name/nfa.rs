@@ -142,9 +142,9 @@ impl Nfa {
         units
     }
 
-    /// Units that are still being followed.
-    pub(super) fn followed(&self, places: &[u32]) -> impl Iterator<Item = u32> {
-        places.iter().map(|place| self.units[*place as usize])
+    /// The unit that a place is in.
+    pub(super) fn unit(&self, place: u32) -> u32 {
+        self.units[place as usize]
     }
 
     /// Sorted, and without places that can't change what is accepted.
