@@ -108,20 +108,20 @@ fn cidrs(count: usize, v6: bool) -> RuleMap {
     let addresses = (0..count)
         .map(|_| {
             if v6 {
-                let prefix = [32, 40, 44, 48][random.below(4)];
+                let prefix = [32_u8, 40, 44, 48][random.below(4)];
                 let high = 0x2000 + random.below(0x800) as u128;
                 let bits = high << 112 | u128::from(random.next()) << 48;
                 let bits = bits >> (128 - prefix) << (128 - prefix);
                 Cidr {
                     address: IpAddr::V6(Ipv6Addr::from(bits)),
-                    prefix: prefix as u8,
+                    prefix,
                 }
             } else {
-                let prefix = [16, 20, 22, 24, 24, 24, 32][random.below(7)];
+                let prefix = [16_u8, 20, 22, 24, 24, 24, 32][random.below(7)];
                 let bits = random.next() as u32 >> (32 - prefix) << (32 - prefix);
                 Cidr {
                     address: IpAddr::V4(Ipv4Addr::from(bits)),
-                    prefix: prefix as u8,
+                    prefix,
                 }
             }
         })

@@ -25,7 +25,7 @@ impl Comb {
         alphabet: u32,
         edges: impl Iterator<Item = (u32, u16)> + Clone,
     ) -> u32 {
-        let base = self.fit(edges.clone().map(|edge| edge.0));
+        let base = self.fit(&edges.clone().map(|edge| edge.0));
         self.reach(base, alphabet);
         for (symbol, next) in edges {
             let at = base + symbol;
@@ -62,7 +62,7 @@ impl Comb {
             .resize(self.taken.len().max(self.len / 64 + 2), 0);
     }
 
-    fn fit(&self, symbols: impl Iterator<Item = u32> + Clone) -> u32 {
+    fn fit(&self, symbols: &(impl Iterator<Item = u32> + Clone)) -> u32 {
         let lowest = symbols.clone().next().unwrap_or(0) as usize;
         let mut base = (self.full * 64).saturating_sub(lowest);
         loop {

@@ -1,5 +1,7 @@
 //! From parts to bytes, as `bartizan_abi::table` lays them out.
 
+use std::collections::BTreeMap;
+
 use bartizan_abi::limits::TABLE_SIZE;
 use bartizan_abi::table::{
     ATTRIBUTION_SIZE, BODY, DISPLACEMENTS, GATE_SIZE, LITERAL_SIZE, MAGIC, RECORD_SIZE, STATE_SIZE,
@@ -212,7 +214,7 @@ fn rows(bytes: &mut Bytes, rows: &Rows) {
     for (at, cell) in rows.rows().iter().flat_map(|row| row.iter()).enumerate() {
         bytes.set_u16(rows_at + at as u32 * 2, numbers[*cell as usize] as u16);
     }
-    let mut lists: std::collections::BTreeMap<&[(u32, u32, u16)], u32> = Default::default();
+    let mut lists: BTreeMap<&[(u32, u32, u16)], u32> = BTreeMap::new();
     for (at, (this, owner)) in records.into_iter().enumerate() {
         let offset = first + at as u32 * RECORD_SIZE;
         for (i, mask) in this.masks.into_iter().enumerate() {

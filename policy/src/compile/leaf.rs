@@ -100,7 +100,7 @@ impl Leaves {
 
         let mut gate = None;
         if !units.is_empty() {
-            let number = names.gate(key(&units))?;
+            let number = names.gate(&key(&units))?;
             let sets = names.gates()[number as usize].sets.clone();
             let of_rows = sets.into_iter().map(|set| {
                 let mut tags = Tags::default();

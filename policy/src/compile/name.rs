@@ -10,6 +10,7 @@
 
 mod alphabet;
 mod dfa;
+mod expand;
 mod filter;
 mod nfa;
 mod utf8;
@@ -17,14 +18,13 @@ mod utf8;
 use std::rc::Rc;
 
 use self::dfa::Dfa;
+use self::expand::{could_match, expand, is_any};
 use self::filter::Filter;
 use self::nfa::Nfa;
 use super::automaton::State;
 use super::intern::Interner;
-use crate::pattern::{Component, Glob, Token};
+use crate::pattern::{Component, Glob};
 
-/// Literals that one glob without wildcards may stand for.
-const MAX_EXPANSION: usize = 64;
 /// States of all byte automata together, before they are minimised.
 const MAX_STATES: usize = 60_000;
 
@@ -205,7 +205,7 @@ impl Names {
     }
 
     /// The gate for some units.
-    pub(super) fn gate(&mut self, key: GateKey) -> Result<u32, TooManyStates> {
+    pub(super) fn gate(&mut self, key: &GateKey) -> Result<u32, TooManyStates> {
         let before = self.keys.len();
         let number = self.keys.number(key.clone());
         if (number as usize) < before {
@@ -260,55 +260,4 @@ impl Names {
         }));
         Ok(number)
     }
-}
-
-/// Whether a glob matches every name. A name has at least one character.
-fn is_any(tokens: &[Token]) -> bool {
-    tokens.contains(&Token::AnyRun)
-        && tokens
-            .iter()
-            .all(|token| matches!(token, Token::AnyRun | Token::AnyChar))
-        && tokens
-            .iter()
-            .filter(|token| **token == Token::AnyChar)
-            .count()
-            <= 1
-}
-
-/// The names that a glob without wildcards matches, unless they are too many.
-fn expand(tokens: &[Token]) -> Option<Vec<Vec<u8>>> {
-    let mut names: Vec<Vec<u8>> = vec![Vec::new()];
-    for token in tokens {
-        let endings: Vec<Vec<u8>> = match token {
-            Token::Literal(name) => vec![name.clone()],
-            Token::Alternatives(all) => {
-                let all: Option<Vec<_>> = all.iter().map(|tokens| expand(tokens)).collect();
-                all?.into_iter().flatten().collect()
-            }
-            Token::AnyRun | Token::AnyChar | Token::Class { .. } => return None,
-        };
-        if names.len() * endings.len() > MAX_EXPANSION {
-            return None;
-        }
-        names = names
-            .iter()
-            .flat_map(|name| endings.iter().map(|ending| [&name[..], ending].concat()))
-            .collect();
-    }
-    // The shortest fits a name; longer ones match nothing.
-    names.retain(|name| name.len() <= bartizan_abi::limits::MAX_NAME as usize);
-    Some(names)
-}
-
-/// Cheap and necessary for a match.
-fn could_match(glob: &Glob, name: &[u8]) -> bool {
-    let starts = match glob.tokens().first() {
-        Some(Token::Literal(start)) => name.starts_with(start),
-        _ => true,
-    };
-    let ends = match glob.tokens().last() {
-        Some(Token::Literal(end)) => name.ends_with(end),
-        _ => true,
-    };
-    starts && ends
 }

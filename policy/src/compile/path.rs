@@ -302,7 +302,7 @@ impl Patterns {
             if units.is_empty() {
                 return Ok(None);
             }
-            names.gate(self.gate_key(units)).map(Some)
+            names.gate(&self.gate_key(units)).map(Some)
         };
         Ok(Gates {
             leaf: gate(units)?,

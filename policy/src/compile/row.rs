@@ -44,7 +44,8 @@ pub(super) struct Rows {
     /// Row by number in `known`.
     numbers: Vec<u32>,
     cells: Interner<Cell>,
-    rows: Interner<Vec<u32>>,
+    /// Numbers of cells by subject, by row.
+    by_number: Interner<Vec<u32>>,
 }
 
 impl Rows {
@@ -55,7 +56,7 @@ impl Rows {
             known: Interner::new(),
             numbers: Vec::new(),
             cells: Interner::new(),
-            rows: Interner::new(),
+            by_number: Interner::new(),
         };
         rows.number(Vec::new(), Vec::new());
         rows
@@ -80,7 +81,7 @@ impl Rows {
                     self.cells.number(cell)
                 })
                 .collect();
-            self.numbers.push(self.rows.number(cells));
+            self.numbers.push(self.by_number.number(cells));
         }
         self.numbers[known]
     }
@@ -92,7 +93,7 @@ impl Rows {
 
     /// For each row the numbers of its cells, by subject.
     pub(super) fn rows(&self) -> &[Rc<Vec<u32>>] {
-        self.rows.values()
+        self.by_number.values()
     }
 
     fn cell(&self, matched: &Matched, subject: &Subject) -> Cell {

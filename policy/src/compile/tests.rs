@@ -383,11 +383,11 @@ fn the_lowest_rule_is_named_and_owners_are_excepted() {
 fn callers_are_told_apart_by_from_and_except_from() {
     let map = Map::new()
         .deny_files(&["/a"], |rule| {
-            rule.from = patterns(&["/usr/bin/*", "**/sh"])
+            rule.from = patterns(&["/usr/bin/*", "**/sh"]);
         })
         .deny_files(&["/b"], |rule| rule.except_from = patterns(&["/usr/bin/*"]))
         .rule(Effect::Allow, files(&["/**"]), |rule| {
-            rule.from = patterns(&["/**"])
+            rule.from = patterns(&["/**"]);
         })
         .default_deny(Category::Files);
     let table = map.table();
@@ -712,7 +712,7 @@ fn limits_are_errors() {
 
     let map = (0..MAX_SUBJECTS).fold(Map::new(), |map, number| {
         map.deny_files(&["/a"], |rule| {
-            rule.from = patterns(&[format!("/bin/program-{number}")])
+            rule.from = patterns(&[format!("/bin/program-{number}")]);
         })
     });
     let error = compile(&map.0).unwrap_err();

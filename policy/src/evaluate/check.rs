@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn other_bytes_are_refused() {
         check(&[], "TableSize");
-        check(&[0xff; 20_000], "NotATable");
+        check(&vec![0xff; 20_000], "NotATable");
         check(&vec![0; TABLE_SIZE as usize + 1], "TableSize");
         let table = table();
         check(&table[..table.len() - 1], "TableSize");

@@ -66,13 +66,13 @@ impl Decoder {
     /// The node behind `pending` bytes of `length`, which hold the upper bits `bits`.
     fn node(&mut self, alphabet: &Alphabet, bits: u32, pending: u32, length: u32) -> u32 {
         let rest = 6 * (length - pending);
-        let least = [0, 0, 0x80, 0x800, 0x1_0000][length as usize];
+        let shortest = [0, 0, 0x80, 0x800, 0x1_0000][length as usize];
         let mut next: Vec<(u8, u8, Step)> = Vec::new();
         for byte in 0x80..=0xbf_u8 {
             let bits = bits << 6 | u32::from(byte & 0x3f);
             let first = bits << (rest - 6);
             let last = first + (1 << (rest - 6)) - 1;
-            let malformed = last < least
+            let malformed = last < shortest
                 || first > 0x10_ffff
                 || (0xd800..=0xdfff).contains(&first) && (0xd800..=0xdfff).contains(&last);
             if malformed {
