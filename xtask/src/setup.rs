@@ -10,8 +10,7 @@ mod qemu;
 mod tools;
 
 pub(crate) use kernel::{Kernel, KernelLine};
-pub(crate) use packages::Package;
-pub(crate) use packages::ensure;
+pub(crate) use packages::{Package, ensure, install_rust_with_source};
 pub(crate) use qemu::{PROGRAM as QEMU, qemu};
 pub(crate) use tools::{bpf_linker, cargo_tool};
 
@@ -25,7 +24,7 @@ use crate::ebpf;
 /// With `update`, newer kernels are looked for although some are in the cache.
 pub(crate) fn all(update: bool) -> Result<()> {
     packages::ensure(Package::ALL)?;
-    let toolchain = ebpf::Toolchain::find()?;
+    let toolchain = ebpf::Toolchain::find_or_install()?;
     say(format!("BPF toolchain: {toolchain}"));
     say(format!("bpf-linker: {}", bpf_linker()?.display()));
     say(format!("QEMU: {}", qemu()?));

@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use crate::command::output;
-use crate::setup::{self, Package};
+use crate::setup;
 
 /// A compiler with the source of its library.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +25,7 @@ pub(crate) enum Toolchain {
 impl Toolchain {
     const DEBIAN_RUSTC: &'static str = "/usr/bin/rustc";
 
-    /// The first that is there, in the order the user would expect.
-    pub(crate) fn find() -> Result<Self> {
+    fn find() -> Result<Self> {
         Self::present().context(
             "no Rust toolchain has the source of its library: run \
              `rustup component add rust-src`, or on Debian 12 \
@@ -34,10 +33,10 @@ impl Toolchain {
         )
     }
 
-    /// Like [`Toolchain::find`], but installs Debian's where there is none.
+    /// The first that is there; installs Debian's where there is none.
     pub(crate) fn find_or_install() -> Result<Self> {
         if Self::present().is_none() {
-            setup::ensure(&[Package::RUSTC, Package::RUST_SRC])?;
+            setup::install_rust_with_source()?;
         }
         Self::find()
     }

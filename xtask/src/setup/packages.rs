@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use super::apt::{PrivateApt, Suites};
 use crate::command::{is_root, run_quietly, say};
 use crate::lock::CacheLock;
 use crate::paths;
@@ -33,17 +34,6 @@ impl Package {
         name: "g++",
         shown_by: "c++",
     };
-    /// A compiler whose library source is packaged too.
-    pub(crate) const RUSTC: Self = Self {
-        name: "rustc-web",
-        shown_by: "/usr/bin/rustc",
-    };
-    /// That source.
-    pub(crate) const RUST_SRC: Self = Self {
-        name: "rust-web-src",
-        shown_by: "/usr/lib/rustlib/src/rust",
-    };
-
     /// What every machine needs. Compilers are chosen in [`crate::ebpf`].
     pub(crate) const ALL: &'static [Self] = &[Self::BUSYBOX, Self::XZ];
 
@@ -76,6 +66,34 @@ pub(crate) fn ensure(packages: &[Package]) -> Result<()> {
             .args(["install", "--yes", "--no-install-recommends"])
             .args(&missing),
     )
+}
+
+/// Installs a compiler and the source of exactly its library.
+///
+/// On Debian 12 they come from its security updates, where the pair is kept current,
+/// whatever the machine's own sources are; the release itself has an old one.
+pub(crate) fn install_rust_with_source() -> Result<()> {
+    let names = ["rustc-web", "rust-web-src"];
+    refuse_unless_possible(&names.join(" "))?;
+    let _lock = CacheLock::take()?;
+    say(format!("installing {}", names.join(" ")));
+    if debian_12() {
+        return PrivateApt::open(Suites::Bookworm)?.install("bookworm-security", &names);
+    }
+    run_quietly(apt_get().arg("update"))?;
+    run_quietly(
+        apt_get()
+            .args(["install", "--yes", "--no-install-recommends"])
+            .args(names),
+    )
+}
+
+/// Whether this is the Debian whose gaps have to be filled from elsewhere.
+pub(super) fn debian_12() -> bool {
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    release
+        .lines()
+        .any(|line| line == "VERSION_CODENAME=bookworm")
 }
 
 /// `apt-get` that asks nothing.

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use super::apt::{PrivateApt, Suites};
-use super::packages::{self, apt_get};
+use super::packages::{self, apt_get, debian_12};
 use crate::command::{output, run_quietly, say};
 use crate::lock::CacheLock;
 
@@ -57,11 +57,4 @@ fn parse(said: &str) -> Result<String> {
         .nth(3)
         .context("unknown output of qemu --version")?;
     Ok(word.to_owned())
-}
-
-fn debian_12() -> bool {
-    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-    release
-        .lines()
-        .any(|line| line == "VERSION_CODENAME=bookworm")
 }
