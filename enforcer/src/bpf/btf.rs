@@ -31,7 +31,7 @@ const UNION: u32 = 5;
 const TRANSPARENT: [u32; 5] = [8, 9, 10, 11, 18];
 
 /// The types of a kernel.
-pub struct Types<'a> {
+pub(super) struct Types<'a> {
     data: &'a [u8],
     strings: &'a [u8],
     /// Byte offset of each type in `data`, by type id - 1.
@@ -49,7 +49,7 @@ struct Type {
 
 impl<'a> Types<'a> {
     /// Indexes the contents of `/sys/kernel/btf/vmlinux`.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, BtfError> {
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, BtfError> {
         let word = |at: usize| read(bytes, at).ok_or(BtfError::Malformed("the header is cut"));
         if word(0)? & 0xffff != u32::from(MAGIC) {
             return Err(BtfError::Malformed("wrong magic number"));
@@ -117,7 +117,7 @@ impl<'a> Types<'a> {
     }
 
     /// Offset of a member in bits; `path` is dotted and looks through anonymous members.
-    pub fn bit_offset(&self, structure: &str, path: &str) -> Result<u64, BtfError> {
+    pub(super) fn bit_offset(&self, structure: &str, path: &str) -> Result<u64, BtfError> {
         let mut id = *self
             .structures
             .get(structure.as_bytes())
@@ -171,7 +171,7 @@ impl<'a> Types<'a> {
     }
 
     /// The kernel has a BPF-LSM attach point of that name.
-    pub fn has_function(&self, name: &str) -> bool {
+    pub(super) fn has_function(&self, name: &str) -> bool {
         const FUNC: u32 = 12;
         self.offsets.iter().any(|at| {
             let at = *at as usize;
