@@ -8,6 +8,8 @@ mod generate;
 use std::cell::Cell;
 
 use bartizan_abi::verdict::Outcome;
+use bartizan_policy::compile::compile;
+use bartizan_policy::evaluate::{check_table, evaluate};
 use bartizan_policy::operation::{Request, Verdict};
 use bartizan_policy::reference;
 use bartizan_policy::rule_map::{Effect, Mode, RuleMap};
@@ -21,12 +23,19 @@ use proptest::test_runner::Config;
 /// Requests made of one rule map.
 const REQUESTS: usize = 24;
 
+/// `PROPTEST_CASES` overrides the number of cases, for a night of testing.
 fn config(cases: u32) -> Config {
+    let default = Config::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() {
+        default.cases
+    } else {
+        cases
+    };
     Config {
         cases,
         failure_persistence: None,
         max_shrink_iters: 20_000,
-        ..Config::default()
+        ..default
     }
 }
 
@@ -73,6 +82,26 @@ fn is_denied(outcome: Outcome) -> bool {
 
 proptest! {
     #![proptest_config(config(1000))]
+
+    #[test]
+    fn compiled_tables_say_what_the_reference_says(decisions in decisions()) {
+        let (case, requests) = make(&decisions);
+        let table = compile(&case.map).expect("a few dozen patterns always fit");
+        prop_assert_eq!(check_table(&table), Ok(()));
+        for request in &requests {
+            prop_assert_eq!(
+                evaluate(&table, request),
+                reference::evaluate(&case.map, request),
+                "{:?} of {:#?}", request, case.map
+            );
+        }
+    }
+
+    #[test]
+    fn compiling_twice_gives_the_same_bytes(decisions in vec(any::<u8>(), 0..600)) {
+        let case = rules::case(&mut Choices::new(&decisions), 4, 5);
+        prop_assert_eq!(compile(&case.map), compile(&case.map));
+    }
 
     #[test]
     fn dropping_audited_policies_never_changes_what_is_blocked(decisions in decisions()) {
