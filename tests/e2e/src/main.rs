@@ -4,6 +4,7 @@
 //! cargo xtask e2e ──► bartizan-e2e list               on the host: which guests to boot
 //!        └─► guest ──► bartizan-e2e run --guest G     one boot for all cases of that guest
 //!                           └──► bartizan-e2e case NAME     each in a process of its own
+//!                                     └──► probe ...        in containers that it makes
 //! ```
 //! A case in its own process can be ended when it hangs, and can't disturb the next one.
 //! It is no `#[test]`: the host has no way to run it (`cargo xtask e2e` does).
@@ -12,7 +13,11 @@
 
 mod case;
 mod cases;
+mod container;
+mod probe;
 mod runner;
+#[path = "../../../policy/tests/table/mod.rs"]
+mod table;
 
 use std::process::ExitCode;
 
@@ -25,6 +30,7 @@ fn main() -> ExitCode {
         ["run", guest] => runner::run(guest, ""),
         ["run", guest, filter] => runner::run(guest, filter),
         ["case", name] => runner::run_one(name),
+        ["probe", rest @ ..] => probe::main(rest),
         _ => {
             eprintln!("usage: bartizan-e2e list [FILTER] | run GUEST [FILTER] | case NAME");
             ExitCode::from(2)

@@ -1,0 +1,258 @@
+//! Ways around a rule: names that lead to the same object must not help, and nobody
+//! outside of the container may notice anything.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::io::Errno;
+
+use crate::case::{Case, Context};
+use crate::container::{Container, Denial, Identity, Root};
+use crate::probe::{self, SECRET, TOOL, VAULT};
+
+const POLICY: &str = "\
+apiVersion: bartizan.dev/v1alpha1
+kind: SecurityPolicy
+metadata: { name: bypass, namespace: test }
+spec:
+  selector: {}
+  mode: Enforce
+  process:
+    deny:
+      - { name: no-tool, paths: [/bin/tool, /bin/dynamic] }
+      - { name: no-script, paths: [/bin/denied-script] }
+  files:
+    deny:
+      - { name: no-reading, paths: [/data/secret], operations: [Read] }
+      - { name: nothing-at-all, paths: [/data/vault/**] }
+";
+
+/// The copy of the probe that makes the attempts.
+const CALLER: &str = "/bin/probe";
+
+/// Attempts that are refused with EACCES, by rule. One container makes all of a group.
+const REFUSED: [(&str, &[&str]); 4] = [
+    (
+        "no-reading",
+        &[
+            "read",
+            "read-relative",
+            "read-dots",
+            "read-openat",
+            "read-symlink",
+            "read-symlinked-directory",
+            "read-proc-root",
+            "read-proc-cwd",
+            "read-proc-fd",
+            "read-chroot",
+            "read-bind-mount",
+            "read-bind-mounted-file",
+            "read-detached-mount",
+            "read-new-namespaces",
+            "read-nested-cgroup",
+            "read-thread",
+            "link",
+            "rename",
+            "rename-directory",
+            "rename-exchange",
+        ],
+    ),
+    (
+        "nothing-at-all",
+        &[
+            "rename-over",
+            "vault-mknod",
+            "vault-mkdir",
+            "vault-symlink",
+            "vault-link",
+            "vault-unlink",
+            "vault-list",
+            "vault-create-in-bind-mount",
+        ],
+    ),
+    (
+        "no-tool",
+        &[
+            "exec",
+            "exec-relative",
+            "exec-symlink",
+            "exec-hard-link",
+            "exec-rename",
+            "exec-proc-root",
+            "exec-descriptor",
+            "exec-chroot",
+            "exec-bind-mount",
+            "exec-new-namespaces",
+            "exec-nested-cgroup",
+            "exec-script-of-tool",
+            "map",
+            "map-then-protect",
+            "loader",
+        ],
+    ),
+    ("no-script", &["exec-script"]),
+];
+
+/// What a rule about paths has nothing to say of.
+const ALLOWED: [&str; 4] = [
+    "exec-good-script",
+    "exec-copy",
+    "exec-memfd",
+    "loader-of-good",
+];
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases = vec![
+        Case::new(
+            "bypass/no_other_name_leads_around_a_rule",
+            no_other_name_leads_around,
+        ),
+        Case::new(
+            "bypass/unmanaged_processes_notice_nothing",
+            unmanaged_notice_nothing,
+        ),
+    ];
+    for case in &mut cases {
+        case.time_limit = Duration::from_mins(2);
+    }
+    cases
+}
+
+fn start(context: &Context) -> Result<(Root, Container)> {
+    let root = Root::new(context.scratch.join("root"))?;
+    for program in [CALLER, TOOL, "/bin/good"] {
+        root.program(program)?;
+    }
+    // The kernel calls INTERPRETER ARGUMENT SCRIPT.
+    root.script("/bin/denied-script", "#!/bin/good probe\n")?;
+    root.script("/bin/script-of-tool", "#!/bin/tool probe\n")?;
+    root.script("/bin/good-script", "#!/bin/good probe\n")?;
+    root.file(SECRET)?;
+    root.file(&format!("{VAULT}/file"))?;
+    root.directory(&format!("{VAULT}/inside"))?;
+    dynamic_programs(&root)?;
+    let policy = context.scratch.join("policy.yaml");
+    fs::write(&policy, POLICY)?;
+    let container = Container::start(context, &policy, &Identity::default(), &root, CALLER)?;
+    Ok((root, container))
+}
+
+/// A loader with two programs that need it, as the guest has them.
+fn dynamic_programs(root: &Root) -> Result<()> {
+    for directory in [
+        "/lib64",
+        "/lib/x86_64-linux-gnu",
+        "/usr/lib/x86_64-linux-gnu",
+    ] {
+        if !Path::new(directory).is_dir() {
+            continue;
+        }
+        for entry in fs::read_dir(directory)? {
+            let path = entry?.path();
+            if path.is_file() {
+                root.copy(&path, &path.to_string_lossy())?;
+            }
+        }
+    }
+    root.copy(Path::new("/opt/host/true"), "/bin/dynamic")?;
+    root.copy(Path::new("/opt/host/true"), "/bin/good-dynamic")
+}
+
+fn no_other_name_leads_around(context: &Context) -> Result<()> {
+    let (_root, mut container) = start(context)?;
+    let mut mistakes = Vec::new();
+    let expected = REFUSED
+        .iter()
+        .flat_map(|(_, names)| names.iter().map(|name| (*name, 13)));
+    for (name, expected) in expected.chain(ALLOWED.iter().map(|name| (*name, 0))) {
+        match container.perform(CALLER, &["attempt", name]) {
+            Ok(errno) if errno == expected => {}
+            Ok(errno) => {
+                let text = std::io::Error::from_raw_os_error(errno);
+                mistakes.push(format!("{name}: {text} instead of {expected}"));
+            }
+            Err(error) => mistakes.push(format!("{name}: {error:#}")),
+        }
+    }
+    let denials = container.finish()?;
+    for (rule, _) in REFUSED {
+        let by = |denial: &&Denial| denial.rule.as_deref() == Some(rule);
+        let Some(_) = denials.iter().find(by) else {
+            mistakes.push(format!("{rule} is in no denial"));
+            continue;
+        };
+        for denial in denials.iter().filter(by) {
+            if denial.verdict != "deny" {
+                mistakes.push(format!("{rule} is named for {denial:?}"));
+            }
+        }
+    }
+    // Whatever name it was tried by, it is reported by the one that rules know.
+    for (operation, target) in [("Read", SECRET), ("Exec", TOOL), ("Map", TOOL)] {
+        let seen = denials.iter().any(|denial| {
+            denial.operation == operation && denial.target.as_deref() == Some(target)
+        });
+        if !seen {
+            mistakes.push(format!("no {operation} of {target} is reported"));
+        }
+    }
+    for denial in &denials {
+        let target = denial.target.as_deref().unwrap_or_default();
+        if denial.verdict == "deny" && (target.starts_with("/tmp") || target.starts_with('?')) {
+            mistakes.push(format!(
+                "reported under a name that no rule knows: {denial:?}"
+            ));
+        }
+    }
+    if mistakes.is_empty() {
+        Ok(())
+    } else {
+        bail!("{}", mistakes.join("\n"))
+    }
+}
+
+fn unmanaged_notice_nothing(context: &Context) -> Result<()> {
+    let (root, mut container) = start(context)?;
+    ensure!(
+        container.perform(CALLER, &["file", "read", SECRET])? == Errno::ACCESS.raw_os_error(),
+        "the rules are not in force"
+    );
+    // The very objects that the container may not touch, while it may not.
+    fs::read(root.outside(SECRET)).context("read the secret")?;
+    fs::write(root.outside("/data/vault/new"), "x").context("write into the vault")?;
+    fs::remove_file(root.outside("/data/vault/new")).context("remove from the vault")?;
+    let status = Command::new(root.outside(TOOL))
+        .args(probe::NOTHING)
+        .status()?;
+    ensure!(status.success(), "the tool ended with {status}");
+    fs::rename(root.outside("/data"), root.outside("/elsewhere")).context("rename")?;
+    fs::rename(root.outside("/elsewhere"), root.outside("/data")).context("rename back")?;
+    ensure!(
+        container.perform(CALLER, &["file", "read", SECRET])? == Errno::ACCESS.raw_os_error(),
+        "the rules are not in force any more"
+    );
+    // In a cgroup beside the container's, and as a neighbour of the enforcer.
+    let beside = container.cgroup().with_file_name("beside");
+    fs::create_dir_all(&beside)?;
+    let mut child = Command::new(root.outside(CALLER));
+    child.args(probe::SERVE).stdin(std::process::Stdio::piped());
+    let mut child = child.stdout(std::process::Stdio::piped()).spawn()?;
+    fs::write(beside.join("cgroup.procs"), child.id().to_string())?;
+    let answer = probe::ask(
+        &mut child,
+        &format!("file read {}", root.outside(SECRET).display()),
+    );
+    child.kill()?;
+    child.wait()?;
+    ensure!(answer? == "0", "a process beside the container was refused");
+    let denials = container.finish()?;
+    let ours = |denial: &&Denial| denial.executable.as_deref() != Some(CALLER);
+    ensure!(
+        !denials.iter().any(|denial| ours(&denial)),
+        "somebody else's: {denials:?}"
+    );
+    Ok(())
+}

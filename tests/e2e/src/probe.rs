@@ -1,0 +1,92 @@
+//! What runs inside a container: does what it is told and answers with the errno.
+//!
+//! ```text
+//!   test ── "file read /etc/shadow\n" ──► copy of this program, under the caller's name
+//!        ◄────────── "13\n" ────────────┘
+//! ```
+//!
+//! Programs that a table of cases names are copies of this one, so whichever is run can
+//! carry on, and needs no library and no interpreter. 0 is success; a step that has to
+//! work before the one that is judged answers with a sentence.
+
+mod attempt;
+mod operation;
+
+use std::io::{self, BufRead as _, Write as _};
+use std::process::{Child, ExitCode};
+
+use anyhow::{Context as _, Result};
+use rustix::io::Errno;
+
+pub(crate) use attempt::{SECRET, TOOL, VAULT};
+pub(crate) use operation::{MOVED, OWNER};
+
+/// Operations are read line by line from standard input.
+pub(crate) const SERVE: [&str; 2] = ["probe", "serve"];
+/// Ends well.
+pub(crate) const NOTHING: [&str; 2] = ["probe", "nothing"];
+
+/// How an operation ended.
+pub(crate) enum Failure {
+    /// The kernel refused what was tried.
+    Refused(Errno),
+    /// It was not tried, because something before it failed.
+    Setup(String),
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        Self::Refused(errno)
+    }
+}
+
+/// Says what failed before the operation that counts.
+fn setup<T>(step: &str, result: Result<T, Errno>) -> Result<T, Failure> {
+    result.map_err(|errno| Failure::Setup(format!("{step}: {errno}")))
+}
+
+/// Asks a child that serves one thing.
+pub(crate) fn ask(child: &mut Child, operation: &str) -> Result<String> {
+    let mut to = child.stdin.take().context("it has no standard input")?;
+    writeln!(to, "{operation}")?;
+    drop(to);
+    let from = child.stdout.take().context("it has no standard output")?;
+    let mut lines = io::BufReader::new(from).lines();
+    lines.next().context("it is not ready")??;
+    Ok(lines.next().context("it has not answered")??)
+}
+
+/// The side that runs in containers.
+pub(crate) fn main(words: &[&str]) -> ExitCode {
+    match words {
+        ["serve"] => serve(),
+        // As the interpreter of a script, with the script's name in front.
+        ["nothing"] | [_, "probe", "nothing"] => ExitCode::SUCCESS,
+        ["attempt", name] => {
+            println!("{}", answer(attempt::perform(name)));
+            ExitCode::SUCCESS
+        }
+        _ => ExitCode::from(2),
+    }
+}
+
+fn serve() -> ExitCode {
+    println!("ready");
+    for line in io::stdin().lock().lines() {
+        let Ok(line) = line else { break };
+        let words: Vec<&str> = line.split_whitespace().collect();
+        println!("{}", answer(operation::perform(&words)));
+        if io::stdout().flush().is_err() {
+            break;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn answer(result: Result<(), Failure>) -> String {
+    match result {
+        Ok(()) => "0".to_owned(),
+        Err(Failure::Refused(errno)) => errno.raw_os_error().to_string(),
+        Err(Failure::Setup(step)) => step.replace('\n', " "),
+    }
+}
