@@ -1,6 +1,6 @@
 //! What compiling costs: size of the table and time, for rule maps of growing size.
 //!
-//! `cargo run --release -p bartizan-policy --example compile_cost`
+//! `cargo run --release -p bartizan-policy --example compile_cost [PART OF A NAME]`
 //!
 //! Not a benchmark harness: each rule map is compiled a few times and the fastest run
 //! is printed.
@@ -18,6 +18,7 @@ use bartizan_policy::rule_map::{Cidr, Effect, Matcher, Mode, PolicyInfo, Protoco
 const RUNS: usize = 5;
 
 fn main() {
+    let wanted = std::env::args().nth(1).unwrap_or_default();
     println!(
         "{:<44} {:>6} {:>9} {:>9}",
         "rule map", "rules", "bytes", "ms"
@@ -37,6 +38,9 @@ fn main() {
         ("10,000 CIDRs of IPv4", cidrs(10_000, false)),
         ("10,000 CIDRs of IPv6", cidrs(10_000, true)),
     ] {
+        if !name.contains(&wanted) {
+            continue;
+        }
         let mut fastest = Duration::MAX;
         let mut result = Ok(Vec::new());
         for _ in 0..RUNS {

@@ -30,12 +30,13 @@ mod socket;
 mod subject;
 mod symbols;
 
-use bartizan_abi::limits::{MAX_RULES, MAX_SUBJECTS};
+use bartizan_abi::limits::{MAX_RULES, MAX_SUBJECTS, TABLE_SIZE};
+use bartizan_abi::table::LITERAL_SIZE;
 
 use self::automaton::{Automaton, Gates};
 use self::collect::Collected;
 use self::intern::Interner;
-use self::layout::{GateEntry, LiteralEntry, Part, Parts, TooLarge};
+use self::layout::{GateEntry, LiteralEntry, Part, Parts};
 use self::leaf::LeafClasses;
 use self::minimise::minimise;
 use self::name::Names;
@@ -58,6 +59,10 @@ pub fn compile(map: &RuleMap) -> Result<Vec<u8>, CompileError> {
         });
     }
     let mut rules = Collected::new(map);
+    let literals = rules.names.literals().len() * LITERAL_SIZE as usize;
+    if literals > TABLE_SIZE as usize {
+        return Err(blame::too_large(map, &rules, literals));
+    }
     let (callers, subjects) = callers(map, &mut rules)?;
     let classes = std::mem::replace(&mut rules.classes, effect::Classes::new());
     let mut rows = Rows::new(classes, subjects.clone());
@@ -140,12 +145,13 @@ pub fn compile(map: &RuleMap) -> Result<Vec<u8>, CompileError> {
         gates: &gates,
         leaf_gate,
         leaf_rows: &leaves.rows,
+        symbols: symbols.count,
         subjects: subjects.len() as u32,
         rows: &rows,
         fields: &fields,
         short_fields: &short_fields,
     })
-    .map_err(|TooLarge(bytes)| blame::too_large(map, &rules, &sets, bytes))
+    .map_err(|error| blame::no_layout(map, &rules, &sets, error))
 }
 
 /// The automaton of callers and the subjects that are its rows.

@@ -182,7 +182,7 @@ impl Builder<'_> {
                 self.ports(matched)
             } else {
                 let next = self.address(&[], at + 1, length, matched, tails);
-                self.fork(&|_| next)
+                self.node(next, Vec::new())
             };
             tails.insert((at, matched.to_vec()), tail);
             return tail;
@@ -201,11 +201,21 @@ impl Builder<'_> {
             }
         }
         let rest = self.address(&[], at + 1, length, matched, tails);
-        let mut next = [rest; 256];
+        let mut edges: Vec<(u8, u32)> = Vec::with_capacity(branches.len());
         for (byte, (mut items, deeper)) in branches {
             items.extend_from_slice(matched);
             let items = self.lowest(items);
-            next[usize::from(byte)] = self.address(&deeper, at + 1, length, &items, tails);
+            let next = self.address(&deeper, at + 1, length, &items, tails);
+            if next != rest {
+                edges.push((byte, next));
+            }
+        }
+        if edges.len() < 128 {
+            return self.node(rest, edges);
+        }
+        let mut next = [rest; 256];
+        for (byte, to) in edges {
+            next[usize::from(byte)] = to;
         }
         self.fork(&|byte| next[usize::from(byte)])
     }
@@ -282,6 +292,11 @@ impl Builder<'_> {
             .map(|byte| (byte, next(byte)))
             .filter(|edge| edge.1 != default)
             .collect();
+        self.node(default, edges)
+    }
+
+    /// A node with a default that most bytes lead to, and edges of the others.
+    fn node(&mut self, default: u32, edges: Vec<(u8, u32)>) -> u32 {
         if edges.is_empty() && matches!(*self.nodes.value(default), Node::Row(_)) {
             return default;
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::collect::Collected;
 use super::error::{CompileError, Culprit};
 use super::intern::Interner;
+use super::layout::LayoutError;
 use super::path::Explosion;
 use crate::rule_map::RuleMap;
 
@@ -46,13 +47,25 @@ pub(super) fn by_pattern(
     )
 }
 
-/// The error for a table of too many bytes; `sets` are the states of the automata of
-/// programs and files.
-pub(super) fn too_large(
+/// The error for rules whose names alone take too many bytes.
+pub(super) fn too_large(map: &RuleMap, rules: &Collected<'_>, bytes: usize) -> CompileError {
+    let weights = rules
+        .origins
+        .iter()
+        .map(|(rule, pattern)| ((*rule, None), pattern.components().len() as u64));
+    CompileError::TooLarge {
+        bytes,
+        culprits: heaviest(map, weights),
+    }
+}
+
+/// The error for a table that can't be laid out; `sets` are the states of the automata
+/// of programs and files.
+pub(super) fn no_layout(
     map: &RuleMap,
     rules: &Collected<'_>,
     sets: &[Interner<Vec<u32>>],
-    bytes: usize,
+    error: LayoutError,
 ) -> CompileError {
     let patterns = [&rules.process, &rules.files].into_iter().zip(sets);
     let states = patterns.flat_map(|(patterns, sets)| patterns.weights(sets));
@@ -68,9 +81,14 @@ pub(super) fn too_large(
             .map(|cidr| u64::from(cidr.prefix).div_ceil(8));
         ((rule.rule, None), bytes.sum())
     });
-    CompileError::TooLarge {
-        bytes,
-        culprits: heaviest(map, paths.chain(addresses)),
+    let culprits = heaviest(map, paths.chain(addresses));
+    match error {
+        LayoutError::TooLarge(bytes) => CompileError::TooLarge { bytes, culprits },
+        LayoutError::TooMany(what, count) => CompileError::TooManyNumbers {
+            what,
+            count,
+            culprits,
+        },
     }
 }
 

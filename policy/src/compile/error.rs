@@ -46,6 +46,20 @@ pub enum CompileError {
         /// Rules that cost most.
         culprits: Vec<Culprit>,
     },
+    /// What the rules tell apart is numbered in 16 bits.
+    #[error(
+        "the rules tell {count} {what} apart, more than {}; most of them: {}",
+        u16::MAX,
+        listed(culprits)
+    )]
+    TooManyNumbers {
+        /// What is numbered.
+        what: &'static str,
+        /// How many there would be.
+        count: usize,
+        /// Rules with the most of them.
+        culprits: Vec<Culprit>,
+    },
     /// No seed separates the names of the rules.
     #[error("the {names} names in the rules can't be told apart by one hash")]
     LiteralCollision {
@@ -73,6 +87,7 @@ impl CompileError {
             Self::TooManySubjects { .. } => "TooManySubjects",
             Self::StateExplosion { .. } => "StateExplosion",
             Self::TooLarge { .. } => "TableTooLarge",
+            Self::TooManyNumbers { .. } => "TooManyNumbers",
             Self::LiteralCollision { .. } => "LiteralCollision",
         }
     }

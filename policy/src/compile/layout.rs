@@ -41,6 +41,8 @@ pub(super) struct Parts<'a> {
     /// Place in `gates`.
     pub(super) leaf_gate: Option<usize>,
     pub(super) leaf_rows: &'a [(u32, u32)],
+    /// Number of symbols of paths.
+    pub(super) symbols: u32,
     pub(super) subjects: u32,
     pub(super) rows: &'a Rows,
     /// Further fields of the header: offset, value.
@@ -49,10 +51,31 @@ pub(super) struct Parts<'a> {
     pub(super) short_fields: &'a [(u32, u16)],
 }
 
-/// The table would be too large: its size in bytes.
-pub(super) struct TooLarge(pub(super) usize);
+/// Why there is no table.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum LayoutError {
+    /// It would have that many bytes.
+    TooLarge(usize),
+    /// There would be that many of something that has numbers of 16 bits.
+    TooMany(&'static str, usize),
+}
 
-pub(super) fn table(parts: &Parts<'_>) -> Result<Vec<u8>, TooLarge> {
+pub(super) fn table(parts: &Parts<'_>) -> Result<Vec<u8>, LayoutError> {
+    let ext: usize = parts
+        .literals
+        .iter()
+        .map(|literal| words(literal.name).skip(3).count())
+        .sum();
+    for (what, count) in [
+        ("words of long names", ext),
+        ("combinations of matching rules", parts.rows.rows().len()),
+        ("kinds of last components", parts.leaf_rows.len()),
+        ("kinds of components", parts.symbols as usize),
+    ] {
+        if count > usize::from(u16::MAX) {
+            return Err(LayoutError::TooMany(what, count));
+        }
+    }
     let mut bytes = Bytes(vec![0; BODY as usize]);
     for (at, &moved) in parts.hash.displacements.iter().enumerate() {
         bytes.set_u16(DISPLACEMENTS + at as u32 * 2, moved);
@@ -75,9 +98,10 @@ pub(super) fn table(parts: &Parts<'_>) -> Result<Vec<u8>, TooLarge> {
     }
     rows(&mut bytes, parts.rows);
     bytes.set_u32(header::SIZE, bytes.len());
-    // Numbers of 16 bits can only have been cut in a table that is too large anyway.
+    // The numbers of states, gates and records are their places, so that they can only
+    // have been cut in a table that is too large anyway.
     if bytes.len() > TABLE_SIZE {
-        Err(TooLarge(bytes.0.len()))
+        Err(LayoutError::TooLarge(bytes.0.len()))
     } else {
         Ok(bytes.0)
     }
@@ -108,7 +132,7 @@ fn literals(bytes: &mut Bytes, parts: &Parts<'_>) {
     }
 }
 
-fn states(bytes: &mut Bytes, parts: &Parts<'_>) -> Result<(), TooLarge> {
+fn states(bytes: &mut Bytes, parts: &Parts<'_>) -> Result<(), LayoutError> {
     bytes.align(GATE_SIZE);
     let all: Vec<Part<'_>> = parts
         .automata
@@ -124,7 +148,7 @@ fn states(bytes: &mut Bytes, parts: &Parts<'_>) -> Result<(), TooLarge> {
     let first = bytes.len();
     let gates_at = first as usize + count * STATE_SIZE as usize;
     if gates_at > TABLE_SIZE as usize {
-        return Err(TooLarge(gates_at));
+        return Err(LayoutError::TooLarge(gates_at));
     }
     bytes.grow(count as u32 * STATE_SIZE);
     bytes.align(GATE_SIZE);

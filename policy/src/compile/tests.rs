@@ -718,3 +718,29 @@ fn limits_are_errors() {
     let error = compile(&map.0).unwrap_err();
     assert_eq!(error.reason(), "TooManySubjects", "{error}");
 }
+
+#[test]
+fn numbers_of_16_bits_are_never_cut() {
+    // 2,400 names of 255 bytes have more words than there are numbers, within the size.
+    let paths: Vec<String> = (0..2400)
+        .map(|n| format!("/{}{n:04}", "n".repeat(251)))
+        .collect();
+    let map = Map::new().rule(
+        Effect::Deny,
+        Matcher::Process {
+            paths: patterns(&paths),
+        },
+        |_| (),
+    );
+    assert_eq!(compile(&map.0).unwrap_err().reason(), "TooManyNumbers");
+
+    let paths: Vec<String> = (0..40_000).map(|n| format!("/{n}")).collect();
+    let map = Map::new().rule(
+        Effect::Deny,
+        Matcher::Process {
+            paths: patterns(&paths),
+        },
+        |_| (),
+    );
+    assert_eq!(compile(&map.0).unwrap_err().reason(), "TableTooLarge");
+}
