@@ -67,6 +67,24 @@ impl Stack {
     }
 }
 
+/// `depth`, which is at most [`MAX_DEPTH`], with the same bounds for the verifier
+/// wherever the loop that counted it ended: so what follows is verified once.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+pub(crate) fn bounded(depth: u32) -> u32 {
+    let mut depth = u64::from(depth);
+    // SAFETY: plain arithmetic on a register.
+    unsafe { core::arch::asm!("{0} &= 127", inout(reg) depth, options(pure, nomem, nostack)) };
+    depth as u32
+}
+
+/// Nothing to do where no verifier looks.
+#[cfg(not(target_arch = "bpf"))]
+#[inline(always)]
+pub(crate) fn bounded(depth: u32) -> u32 {
+    depth
+}
+
 /// `i & 63` where LLVM can neither move nor drop it.
 #[cfg(target_arch = "bpf")]
 #[inline(always)]

@@ -14,7 +14,7 @@
 
 use crate::bits::pick;
 use crate::limits::{MAX_DEPTH, MAX_NAME};
-use crate::stack::Stack;
+use crate::stack::{Stack, bounded};
 use crate::table::{
     At, Automaton, DISPLACEMENTS, LITERAL_INLINE, LITERAL_SIZE, Table, gate, header, state,
 };
@@ -85,16 +85,16 @@ impl Classes {
     #[inline(always)]
     pub fn classify<T: Table, C: Cursor>(&mut self, table: T, path: C) -> Option<C> {
         let head = table.header();
-        self.depth = head.u32(header::ZERO);
-        self.stack.start(self.depth);
+        let mut top = head.u32(header::ZERO);
+        self.stack.start(top);
         let mut at = path;
         let mut count = 0;
         while count < MAX_DEPTH {
             let Some(above) = at.up() else {
-                return Some(at);
+                break;
             };
             let literal = literal(table, at)?;
-            self.stack.set(self.depth, literal.class);
+            self.stack.set(top, literal.class);
             if count == 0 {
                 self.leaf = literal.leaf;
                 if literal.class == 0 {
@@ -105,9 +105,10 @@ impl Classes {
                 }
             }
             at = above;
-            self.depth += 1;
+            top += 1;
             count += 1;
         }
+        self.depth = bounded(top);
         // The 64th component may have been the last.
         if at.up().is_none() { Some(at) } else { None }
     }

@@ -102,8 +102,8 @@ fn unpack(answer: u64) -> Option<Literal> {
 pub struct Direct {
     pub table: Compiled,
     pub dentry: Object,
-    /// Address of the dentry at which the path ends; it has no name.
-    pub end: u64,
+    /// The dentry at which the path ends; it has no name.
+    pub end: Object,
 }
 
 impl Direct {
@@ -131,7 +131,7 @@ impl Cursor for Direct {
 
     #[inline(always)]
     fn up(self) -> Option<Self> {
-        if crate::kernel::address(self.dentry) == self.end {
+        if self.dentry == self.end {
             return None;
         }
         // Another root is its own parent: the walk ends as too deep.

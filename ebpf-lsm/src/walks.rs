@@ -72,8 +72,12 @@ pub fn walk_direct(rules: &Rules, dentry: Object) -> Rows {
     let pprev: u64 = load_at(dentry, PPREV);
     let sb: Object = load(dentry, &DENTRY_SB);
     let binding = rules.binding();
-    let end = end(binding, address(load(sb, &SB_ROOT)));
-    if pprev == 0 && address(dentry) != end {
+    let end = if binding.flags & PROVISIONAL != 0 {
+        task_root()
+    } else {
+        load(sb, &SB_ROOT)
+    };
+    if pprev == 0 && dentry != end {
         return UNRESOLVED;
     }
     let mut start = binding.root.files as u32;
@@ -97,7 +101,7 @@ pub fn walk_direct(rules: &Rules, dentry: Object) -> Rows {
     let Some(top) = classes.classify(rules.table, path) else {
         return UNRESOLVED;
     };
-    if address(top.dentry) != end {
+    if top.dentry != end {
         return UNRESOLVED;
     }
     rows(
