@@ -1,7 +1,8 @@
 //! What a name must begin or end with for a glob to match it.
 //!
-//! Sets of bytes modulo 64. Each glob uses the smaller of its two sets, so that most
-//! names are rejected without being read.
+//! Sets of bytes modulo 64. Each glob is found by its first byte or by its last one,
+//! whichever makes the sets of the gate grow less, so that most names are rejected
+//! without being read.
 
 use crate::pattern::{Glob, Token};
 
@@ -15,10 +16,16 @@ pub(super) struct Filter {
 
 impl Filter {
     pub(super) fn new<'a>(globs: impl IntoIterator<Item = &'a Glob>) -> Self {
+        let mut sets: Vec<(u64, u64)> = globs
+            .into_iter()
+            .map(|glob| (first_of(glob.tokens()), last_of(glob.tokens())))
+            .collect();
+        // Those that have no choice come first.
+        sets.sort_by_key(|(first, last)| *first != u64::MAX && *last != u64::MAX);
         let mut filter = Self::default();
-        for glob in globs {
-            let (first, last) = (first_of(glob.tokens()), last_of(glob.tokens()));
-            if first.count_ones() <= last.count_ones() {
+        for (first, last) in sets {
+            let grown = |set: u64, more: u64| (more & !set).count_ones();
+            if grown(filter.first, first) <= grown(filter.last, last) {
                 filter.first |= first;
             } else {
                 filter.last |= last;
@@ -62,5 +69,50 @@ fn last_of(tokens: &[Token]) -> u64 {
             .fold(0, |set, byte| set | bit(byte)),
         Some(Token::Alternatives(all)) => all.iter().fold(0, |set, one| set | last_of(one)),
         _ => u64::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pattern::{Component, Pattern};
+
+    fn filter(globs: &[&str]) -> Filter {
+        let patterns: Vec<Pattern> = globs
+            .iter()
+            .map(|glob| Pattern::parse(&format!("/{glob}")).unwrap())
+            .collect();
+        Filter::new(
+            patterns
+                .iter()
+                .flat_map(Pattern::components)
+                .map(|component| {
+                    let Component::Glob(glob) = component else {
+                        panic!("{component:?} is no glob")
+                    };
+                    glob
+                }),
+        )
+    }
+
+    fn set(bytes: &[u8]) -> u64 {
+        bytes.iter().fold(0, |set, byte| set | bit(*byte))
+    }
+
+    #[test]
+    fn a_glob_is_found_by_the_end_that_costs_less() {
+        for (globs, first, last) in [
+            (&["a*", "*z", "[b-d]*"][..], set(b"abcd"), set(b"z")),
+            // Its first byte is looked for anyway.
+            (&["l*x", "lib*"], set(b"l"), 0),
+            (&["l*x", "*x"], 0, set(b"x")),
+            (&["{a,b}*", "*{x,y}"], set(b"ab"), set(b"xy")),
+            (&["*[0-9]"], 0, set(b"0123456789")),
+            (&["[à-ü]*"], set(&[0xc3]), 0),
+            (&["*b*"], u64::MAX, 0),
+            (&["?", "a*"], u64::MAX, 0),
+        ] {
+            assert_eq!(filter(globs), Filter { first, last }, "{globs:?}");
+        }
     }
 }
