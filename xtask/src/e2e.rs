@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -18,6 +19,8 @@ use crate::totals::Totals;
 use crate::vm::{Image, Lines, Machine, Output};
 
 const RUNNER: &str = "bartizan-e2e";
+/// The kind of guest that most cases need.
+const STANDARD: &str = "standard";
 /// Until a guest counts as hanging.
 const MINUTES: u64 = 15;
 /// A dynamically linked program for the cases about loaders.
@@ -52,90 +55,136 @@ impl Default for Batch {
     }
 }
 
+/// One guest to boot.
+struct Job {
+    /// In front of each line of its output.
+    label: String,
+    guest: String,
+    machine: Machine,
+}
+
 impl Batch {
-    /// Boots all guests one after the other; fails only where no result can be had.
+    /// Boots all guests, as many at once as there are processors. A guest that gives no
+    /// result counts as one failure.
     pub(crate) fn run(&self) -> Result<Totals> {
         setup::ensure(Package::ALL)?;
+        setup::qemu()?;
         let programs = Programs::build(&[RUNNER])?;
-        let guests = self.guests(&programs)?;
-        let kernels = if self.kernels.is_empty() {
+        let jobs = self.jobs(&programs)?;
+        let at_once = thread::available_parallelism().map_or(1, usize::from);
+        say(format!("booting {} guests, {at_once} at once", jobs.len()));
+        let queue = Mutex::new(jobs.into_iter());
+        // A function, so that the queue is not locked while a guest runs.
+        let next = || lock(&queue).next();
+        let totals = Mutex::new(Totals::default());
+        thread::scope(|scope| {
+            for _ in 0..at_once {
+                scope.spawn(|| {
+                    while let Some(job) = next() {
+                        let result = self.boot(&job, &programs).unwrap_or_else(|error| {
+                            println!("{:<12} FAIL {}: {error:#}", job.label, job.guest);
+                            Totals {
+                                failed: 1,
+                                ..Totals::default()
+                            }
+                        });
+                        lock(&totals).add(result);
+                    }
+                });
+            }
+        });
+        let totals = *lock(&totals);
+        println!("{totals}");
+        Ok(totals)
+    }
+
+    /// Every kind of guest that the chosen cases need, on every kernel; the long ones first.
+    fn jobs(&self, programs: &Programs) -> Result<Vec<Job>> {
+        let all = self.kernels.is_empty();
+        let kernels = if all {
             &KernelLine::ALL[..]
         } else {
             &self.kernels
         };
-        let mut totals = Totals::default();
-        for line in kernels {
-            let kernel = Kernel::get(*line)?;
-            for guest in &guests {
-                say(format!(
-                    "kernel {} ({}), guest {guest}",
-                    line, kernel.release
-                ));
-                totals.add(self.boot(*line, &kernel, guest, &programs)?);
+        let mut jobs = Vec::new();
+        for guest in self.guests(programs)? {
+            for line in kernels {
+                jobs.push(self.job(&line.to_string(), *line, &guest)?);
+            }
+            if all && guest == STANDARD {
+                // Kernels are shipped with different defaults, and any may be changed.
+                let mut job = self.job("6.12 preempt", KernelLine::V6_12, &guest)?;
+                job.machine.arguments.push("preempt=full".to_owned());
+                jobs.push(job);
             }
         }
-        println!("{totals}");
-        Ok(totals)
+        jobs.sort_by_key(|job| job.guest != STANDARD);
+        Ok(jobs)
+    }
+
+    fn job(&self, label: &str, line: KernelLine, guest: &str) -> Result<Job> {
+        let mut machine = Machine::new(Kernel::get(line)?);
+        machine.arguments.clone_from(&self.cmdline);
+        machine.time_limit = Duration::from_mins(self.minutes);
+        match guest {
+            STANDARD => {}
+            "without-bpf" => "landlock,lockdown,yama".clone_into(&mut machine.lsm),
+            "cgroup-v1" => machine.arguments.push("cgroups=v1".to_owned()),
+            _ => bail!("unknown kind of guest {guest}: cargo xtask e2e can't boot it"),
+        }
+        Ok(Job {
+            label: label.to_owned(),
+            guest: guest.to_owned(),
+            machine,
+        })
     }
 
     /// The kinds of guest that the chosen cases need.
     fn guests(&self, programs: &Programs) -> Result<BTreeSet<String>> {
         let mut list = Command::new(programs.path(RUNNER));
         let listed = output(list.args(["list", &self.filter]))?;
-        let guests: BTreeSet<_> = listed
-            .lines()
-            .filter_map(|line| line.split(' ').next())
-            .map(String::from)
-            .collect();
+        let guests = listed.lines().filter_map(|line| line.split(' ').next());
+        let guests: BTreeSet<_> = guests.map(String::from).collect();
         if guests.is_empty() {
             bail!("no case has {:?} in its name", self.filter);
         }
         Ok(guests)
     }
 
-    fn boot(
-        &self,
-        line: KernelLine,
-        kernel: &Kernel,
-        guest: &str,
-        programs: &Programs,
-    ) -> Result<Totals> {
-        let mut image = Image::new(kernel)?;
+    fn boot(&self, job: &Job, programs: &Programs) -> Result<Totals> {
+        let mut image = Image::new(&job.machine.kernel)?;
         programs.install(&mut image)?;
         programs.install_one(RUNNER, &mut image)?;
         image.dynamic_program(HOST_PROGRAM.as_ref(), "/opt/host/true")?;
-        let mut machine = Machine::new(kernel.clone());
-        machine.arguments.clone_from(&self.cmdline);
-        machine.time_limit = Duration::from_mins(self.minutes);
-        match guest {
-            "standard" => {}
-            "without-bpf" => "landlock,lockdown,yama".clone_into(&mut machine.lsm),
-            "cgroup-v1" => machine.arguments.push("cgroups=v1".to_owned()),
-            _ => bail!("unknown kind of guest {guest}: cargo xtask e2e can't boot it"),
-        }
         let results = Arc::new(Mutex::new(Results::default()));
         let seen = Arc::clone(&results);
+        let label = job.label.clone();
         let each = move |text: &str| {
-            println!("{line:<6} {text}");
-            seen.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .line(text);
+            println!("{label:<12} {text}");
+            lock(&seen).line(text);
         };
         let output = Output {
             stdout: Box::new(Lines::new(each)),
             stderr: Box::new(std::io::stderr()),
         };
-        let script = format!(
-            "exec {RUNNER} run {guest} '{}'",
-            self.filter.replace('\'', "")
-        );
-        let outcome = machine.run(image, &script, output)?;
-        let results = *results.lock().unwrap_or_else(PoisonError::into_inner);
+        let filter = self.filter.replace('\'', "");
+        let script = format!("exec {RUNNER} run {} '{filter}'", job.guest);
+        let outcome = job.machine.run(image, &script, output)?;
         if let Some(console) = outcome.console {
-            say(format!("the guest's console: {}", console.display()));
+            say(format!(
+                "{}: the guest's console is {}",
+                job.label,
+                console.display()
+            ));
         }
+        let results = *lock(&results);
         results.checked()
     }
+}
+
+/// Nothing that is held here can be left half changed by a panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a guest has printed.
