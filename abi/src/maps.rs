@@ -73,6 +73,12 @@ pub struct Mount {
     pub subject: u16,
     /// Number by which events name the mount point.
     pub mount: u16,
+    /// What the mount point itself matches, as the process automaton's rows of its path
+    /// and of its last component: below it these aren't the rows of a prefix, because a
+    /// glob that ends there is another than one that goes on.
+    pub own_process: [u16; 2],
+    /// The same of the files automaton.
+    pub own_files: [u16; 2],
 }
 
 /// The slot is taken.

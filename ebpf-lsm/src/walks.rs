@@ -89,6 +89,9 @@ pub fn walk_direct(rules: &Rules, dentry: Object) -> Rows {
         if found == 0 {
             return UNRESOLVED;
         }
+        if found & ITSELF != 0 {
+            return Rows(found & 0xffff_ffff);
+        }
         start = found as u32 & 0xffff;
         depth = (found >> 16) as u32 & 0xff;
     }
@@ -136,7 +139,7 @@ fn rows<T: Table, C: Cursor>(
         depth = below;
     }
     if depth == 0 {
-        // The mount point itself.
+        // The root directory, or an executable that is a mount point itself.
         return Rows::new(row_of(table, start), 0);
     }
     let Some(row) = classes.row(table, path, start, depth) else {
@@ -227,8 +230,12 @@ pub extern "C" fn find_mount(binding: *const Binding, dentry: u64, dev: u32) -> 
     whole
 }
 
+/// `origin`: the object is a mount point itself; the answer's low half is its rows.
+const ITSELF: u64 = 1 << 33;
+
 /// Where an object's name begins: the state of `automaton` at its mount point, the
 /// number of components below it in the third byte, and a one above; 0 if nowhere.
+/// For the mount point itself, its rows and [`ITSELF`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn origin(binding: *const Binding, dentry: u64, automaton: u32) -> u64 {
@@ -248,6 +255,15 @@ pub extern "C" fn origin(binding: *const Binding, dentry: u64, automaton: u32) -
         };
         mount = other;
         below = found >> 8 & 0xff;
+        let itself = below == 0 || peek::<u64>(sb + SB_ROOT.get() as u64) == dentry;
+        if itself && automaton < Automaton::Subject as u32 {
+            let [path, leaf] = if automaton == 0 {
+                mount.own_process
+            } else {
+                mount.own_files
+            };
+            return u64::from(path) | u64::from(leaf) << 16 | ITSELF;
+        }
     }
     let start = match automaton {
         0 => mount.process,

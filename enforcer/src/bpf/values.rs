@@ -21,7 +21,7 @@ unsafe impl aya::Pod for KernelLabel {}
 
 /// A binding's bytes.
 pub(super) fn bytes_of(binding: &Binding) -> &[u8] {
-    const _: () = assert!(size_of::<Binding>() == 8 + 4 * 4 + 24 * 257);
+    const _: () = assert!(size_of::<Binding>() == 8 + 4 * 4 + 32 * 257);
     // SAFETY: `repr(C)` integers without padding (asserted above), borrowed as long
     // as the binding is.
     unsafe {

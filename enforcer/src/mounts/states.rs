@@ -1,13 +1,13 @@
-//! The state of a path automaton behind a mount point: where the kernel's walk goes
-//! on from the mounted root.
+//! What the automata say of a mount point: the state behind it, where the kernel's walk
+//! goes on from the mounted root, and the rows of the mount point itself.
 
 use bartizan_abi::limits::{MAX_DEPTH, MAX_NAME};
-use bartizan_abi::table::{At, Automaton, Bytes, Table, gate, state};
-use bartizan_abi::walk::{Words, literal_long, match_name, start, step};
+use bartizan_abi::table::{At, Automaton, Bytes, Table, gate, header, state};
+use bartizan_abi::walk::{Words, leaf_rows, literal_long, match_name, row_of, start, step};
 
 /// State of `automaton` behind all components of `path`, 0 if no rule needs it.
-/// `ends`: the mounted object is a file, so that the path ends there. `None`: a
-/// component is longer than a name can be, or there are too many.
+/// `ends`: the path ends there; a glob that ends is another than one that goes on.
+/// `None`: a component is longer than a name can be, or there are too many.
 pub(super) fn state_after(
     table: Bytes<'_>,
     automaton: Automaton,
@@ -34,6 +34,41 @@ pub(super) fn state_after(
     u16::try_from(at).ok()
 }
 
+/// Rows of a mount point as an object: of its path, and of its last component among
+/// the patterns that match at any depth. `None` as in [`state_after`].
+pub(super) fn own_rows(table: Bytes<'_>, automaton: Automaton, path: &[u8]) -> Option<[u16; 2]> {
+    let state = state_after(table, automaton, path, true)?;
+    let row = row_of(table, u32::from(state));
+    let name = path
+        .rsplit(|byte| *byte == b'/')
+        .next()
+        .filter(|name| !name.is_empty());
+    let leaf = match name {
+        Some(name) => leaf_class(table, Component(name))?,
+        None => 0,
+    };
+    let (process, files) = match leaf {
+        0 => (0, 0),
+        leaf => leaf_rows(table, leaf),
+    };
+    let leaf = if automaton == Automaton::Process {
+        process
+    } else {
+        files
+    };
+    Some([u16::try_from(row).ok()?, u16::try_from(leaf).ok()?])
+}
+
+/// A name's class among the patterns that match at any depth.
+fn leaf_class(table: Bytes<'_>, name: Component<'_>) -> Option<u32> {
+    let literal = literal_long(table, name, name.length())?;
+    let gate = table.header().u32(header::LEAF_GATE);
+    if literal.class != 0 || gate == 0 {
+        return Some(literal.leaf);
+    }
+    match_gate(table, gate, name)
+}
+
 /// What a component is in a state: a literal's class, else the set of globs it matches.
 fn symbol(table: Bytes<'_>, at: u32, name: Component<'_>, last: bool) -> Option<u32> {
     let class = literal_long(table, name, name.length())?.class;
@@ -47,8 +82,15 @@ fn symbol(table: Bytes<'_>, at: u32, name: Component<'_>, last: bool) -> Option<
         state::GATE_DIR
     });
     if number == 0 {
-        return Some(0);
+        Some(0)
+    } else {
+        match_gate(table, number, name)
     }
+}
+
+/// The set of a gate's globs that a name matches. Without the gate's filter, which only
+/// saves time.
+fn match_gate(table: Bytes<'_>, number: u32, name: Component<'_>) -> Option<u32> {
     let start = table.at(number << 5).u16(gate::START);
     match_name(table, name, name.length(), start)
 }
@@ -78,7 +120,6 @@ mod tests {
     use bartizan_abi::op::Operation;
     use bartizan_abi::rows::{defaults, masks, record_at};
     use bartizan_abi::verdict::{Outcome, decide};
-    use bartizan_abi::walk::row_of;
     use bartizan_policy::compile::compile;
     use bartizan_policy::link::Workload;
     use bartizan_policy::load::Source;
@@ -98,12 +139,12 @@ mod tests {
         compile(&policies.rules_for(&Workload::default()).unwrap()).unwrap()
     }
 
-    /// Whether reading `path` is denied, by the state behind all of it.
+    /// Whether reading `path` is denied, by the rows of all of it.
     fn is_denied(table: &[u8], path: &str) -> bool {
         let bytes = Bytes(table);
-        let at = state_after(bytes, Automaton::Files, path.as_bytes(), true).unwrap();
-        let record = record_at(bytes, row_of(bytes, u32::from(at)), 0, || false);
-        let said = masks(bytes, record);
+        let rows = own_rows(bytes, Automaton::Files, path.as_bytes()).unwrap();
+        let [path, leaf] = rows.map(|row| record_at(bytes, u32::from(row), 0, || false));
+        let said = masks(bytes, path).union(masks(bytes, leaf));
         decide(said, defaults(bytes), Operation::Read.bit()).outcome == Outcome::Deny
     }
 
@@ -131,6 +172,17 @@ mod tests {
             "/d",
             "/",
         ] {
+            assert!(!is_denied(&table, path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_mounted_file_has_the_rows_of_its_last_component() {
+        let table = table(r#"["**/hosts", "**/*.key", "/etc/re*.conf"]"#);
+        for path in ["/etc/hosts", "/hosts", "/run/tls.key", "/etc/resolv.conf"] {
+            assert!(is_denied(&table, path), "{path}");
+        }
+        for path in ["/etc/hosts/x", "/run/key", "/resolv.conf", "/"] {
             assert!(!is_denied(&table, path), "{path}");
         }
     }

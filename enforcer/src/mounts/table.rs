@@ -12,7 +12,7 @@ use bartizan_abi::maps::{
 use bartizan_abi::table::{Automaton, Bytes};
 
 use super::MountError;
-use super::states::state_after;
+use super::states::{own_rows, state_after};
 use super::visible::{Object, Visible};
 
 /// Seeds tried before a table counts as too full. With 200 of 256 slots taken, about
@@ -210,18 +210,21 @@ impl MountTable {
 
     fn lower(&self, table: Bytes<'_>, entry: Entry) -> Result<Mount, MountError> {
         let point = &self.points[usize::from(entry.point)];
-        let state = |automaton| {
-            state_after(table, automaton, point, entry.file)
-                .ok_or_else(|| MountError::Unreadable(point.escape_ascii().to_string()))
-        };
+        let unreadable = || MountError::Unreadable(point.escape_ascii().to_string());
+        let state =
+            |automaton, ends| state_after(table, automaton, point, ends).ok_or_else(unreadable);
+        let rows = |automaton| own_rows(table, automaton, point).ok_or_else(unreadable);
         Ok(Mount {
             dev: entry.dev,
             flags: entry.flags,
             ino: entry.ino,
-            process: state(Automaton::Process)?,
-            files: state(Automaton::Files)?,
-            subject: state(Automaton::Subject)?,
+            process: state(Automaton::Process, false)?,
+            files: state(Automaton::Files, false)?,
+            // Only files are executed.
+            subject: state(Automaton::Subject, entry.file)?,
             mount: entry.point,
+            own_process: rows(Automaton::Process)?,
+            own_files: rows(Automaton::Files)?,
         })
     }
 }
