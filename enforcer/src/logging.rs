@@ -1,5 +1,7 @@
 //! The enforcer's own log: tracing to standard error.
 
+use std::io::IsTerminal;
+
 use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;
 
@@ -19,10 +21,17 @@ pub fn start(args: &Args) -> Result<(), Failure> {
         .as_deref()
         .filter(|level| !level.is_empty())
         .unwrap_or(default);
-    let filter = EnvFilter::try_new(level)
+    // The BPF loader tells every relocation at debug.
+    let level = if level.contains('=') {
+        level.to_owned()
+    } else {
+        format!("{level},aya=warn,aya_obj=warn")
+    };
+    let filter = EnvFilter::try_new(&level)
         .with_context(|| format!("`{level}` is no log level: try warn, info or debug"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match args.log.log_format {
         LogFormat::Text => builder.with_target(false).init(),

@@ -174,8 +174,7 @@ fn try_places(
         let binding =
             mounts_above(&visible, &file.0).and_then(|mounts| mounts.binding(table, head));
         let binding = binding.map_err(SelfTestError::Mounts)?;
-        maps.bind(&binding)
-            .map_err(SelfTestError::Maps)?;
+        maps.bind(&binding).map_err(SelfTestError::Maps)?;
         maps.label(cgroup.id().0, WORKLOAD)
             .map_err(SelfTestError::Maps)?;
         let found = attempt(cgroup, &file.0).map_err(SelfTestError::Child)?;

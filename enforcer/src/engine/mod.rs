@@ -22,9 +22,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use bartizan_policy::compile::{CompileError, compile};
 use bartizan_abi::limits::MAX_WORKLOADS;
 use bartizan_abi::op::Ops;
+use bartizan_policy::compile::{CompileError, compile};
 use bartizan_policy::link::{self, LinkError};
 use bartizan_policy::rule_map::RuleMap;
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bartizan_abi::maps::CounterKey;
 use bartizan_abi::op::Operation;
 use bartizan_abi::verdict::Outcome;
-use bartizan_policy::rule_map::{PolicyInfo, Effect, Matcher, Mode};
+use bartizan_policy::rule_map::{Effect, Matcher, Mode, PolicyInfo};
 
 use super::{Engine, EngineError, Maps};
 use crate::events;

@@ -27,7 +27,10 @@ struct Fake {
 }
 
 fn full() -> MapError {
-    MapError::Full { what: "test", limit: 0 }
+    MapError::Full {
+        what: "test",
+        limit: 0,
+    }
 }
 
 impl Maps for Fake {
@@ -44,7 +47,10 @@ impl Maps for Fake {
 
     fn remove_table(&mut self, table: u32) -> Result<(), MapError> {
         self.calls.push(format!("remove {table}"));
-        assert!(self.bindings.values().all(|(used, _)| *used != table), "table {table} is used");
+        assert!(
+            self.bindings.values().all(|(used, _)| *used != table),
+            "table {table} is used"
+        );
         self.tables.remove(&table).map(|_| ()).ok_or_else(full)
     }
 
@@ -56,20 +62,32 @@ impl Maps for Fake {
                 return Err(full());
             }
         }
-        assert!(self.tables.contains_key(&binding.table), "no table {}", binding.table);
-        self.calls.push(format!("bind {} {}", binding.workload, binding.table));
-        self.bindings.insert(binding.workload, (binding.table, binding.flags));
+        assert!(
+            self.tables.contains_key(&binding.table),
+            "no table {}",
+            binding.table
+        );
+        self.calls
+            .push(format!("bind {} {}", binding.workload, binding.table));
+        self.bindings
+            .insert(binding.workload, (binding.table, binding.flags));
         self.generations.push(binding.generation);
         Ok(())
     }
 
     fn unbind(&mut self, workload: u32) -> Result<(), MapError> {
-        assert!(self.labels.values().all(|label| *label != workload), "still labelled");
+        assert!(
+            self.labels.values().all(|label| *label != workload),
+            "still labelled"
+        );
         self.bindings.remove(&workload).map(|_| ()).ok_or_else(full)
     }
 
     fn label(&mut self, cgroup: u64, workload: u32) -> Result<(), MapError> {
-        assert!(self.bindings.contains_key(&workload), "labelled before it was bound");
+        assert!(
+            self.bindings.contains_key(&workload),
+            "labelled before it was bound"
+        );
         self.labels.insert(cgroup, workload);
         Ok(())
     }
@@ -80,15 +98,26 @@ impl Maps for Fake {
     }
 
     fn labels(&self) -> Result<Vec<(u64, u32)>, MapError> {
-        Ok(self.labels.iter().map(|(cgroup, workload)| (*cgroup, *workload)).collect())
+        Ok(self
+            .labels
+            .iter()
+            .map(|(cgroup, workload)| (*cgroup, *workload))
+            .collect())
     }
 
     fn counters(&self) -> Result<Vec<(CounterKey, u64)>, MapError> {
-        Ok(self.counters.borrow().iter().map(|(key, count)| (*key, *count)).collect())
+        Ok(self
+            .counters
+            .borrow()
+            .iter()
+            .map(|(key, count)| (*key, *count))
+            .collect())
     }
 
     fn remove_counters(&mut self, keys: &[CounterKey]) -> Result<(), MapError> {
-        self.counters.borrow_mut().retain(|key, _| !keys.contains(key));
+        self.counters
+            .borrow_mut()
+            .retain(|key, _| !keys.contains(key));
         Ok(())
     }
 
@@ -147,7 +176,9 @@ fn deny(engine: &Engine<Fake>, id: WorkloadId, times: u64) {
 fn denials(engine: &Engine<Fake>) -> u64 {
     let counts = engine.counts().unwrap();
     let exec = counts.iter().filter(|(series, _)| series.rule == "no-tool");
-    exec.filter(|(series, _)| series.operation == "Exec").map(|(_, count)| count).sum()
+    exec.filter(|(series, _)| series.operation == "Exec")
+        .map(|(_, count)| count)
+        .sum()
 }
 
 #[test]
@@ -163,7 +194,13 @@ fn equal_rules_share_a_table() {
 fn an_edit_loads_binds_and_only_then_removes() {
     let (mut engine, _, now) = shop();
     let applied = engine.apply(&policies("/bin/b"), now).unwrap();
-    assert_eq!(applied, Applied { loaded: 1, changed: 2 });
+    assert_eq!(
+        applied,
+        Applied {
+            loaded: 1,
+            changed: 2
+        }
+    );
     assert_eq!(engine.maps.calls, ["add 3", "bind 1 3", "bind 2 3"]);
     engine.sweep(now + GRACE / 2).unwrap();
     assert_eq!(engine.table_count(), 3);
@@ -186,9 +223,18 @@ fn an_edit_taken_back_finds_its_table_again() {
     let (mut engine, _, now) = shop();
     engine.apply(&policies("/bin/b"), now).unwrap();
     let applied = engine.apply(&policies("/bin/a"), now).unwrap();
-    assert_eq!(applied, Applied { loaded: 0, changed: 2 });
+    assert_eq!(
+        applied,
+        Applied {
+            loaded: 0,
+            changed: 2
+        }
+    );
     engine.sweep(now + GRACE).unwrap();
-    assert_eq!(engine.maps.tables.keys().copied().collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(
+        engine.maps.tables.keys().copied().collect::<Vec<_>>(),
+        [1, 2]
+    );
 }
 
 #[test]
@@ -209,8 +255,14 @@ fn an_edit_that_fails_half_way_leaves_the_old_rules() {
 fn generations_only_grow() {
     let (mut engine, ids, now) = shop();
     engine.apply(&policies("/bin/b"), now).unwrap();
-    engine.set_mounts(ids[0], MountTable::provisional()).unwrap();
-    assert!(engine.maps.generations.is_sorted_by(|a, b| a < b), "{:?}", engine.maps.generations);
+    engine
+        .set_mounts(ids[0], MountTable::provisional())
+        .unwrap();
+    assert!(
+        engine.maps.generations.is_sorted_by(|a, b| a < b),
+        "{:?}",
+        engine.maps.generations
+    );
 }
 
 #[test]
@@ -253,10 +305,14 @@ fn a_removed_workload_is_unlabelled_first_and_its_number_waits() {
     engine.remove(ids[0], now).unwrap();
     assert_eq!(engine.maps.labels, [(12, 2)].into());
     assert_eq!(engine.armed(), 2);
-    let next = engine.add(identity("next", "web"), &policies("/bin/a"), now).unwrap();
+    let next = engine
+        .add(identity("next", "web"), &policies("/bin/a"), now)
+        .unwrap();
     assert_eq!(next.number(), 4);
     engine.sweep(now + GRACE).unwrap();
-    let again = engine.add(identity("again", "web"), &policies("/bin/a"), now).unwrap();
+    let again = engine
+        .add(identity("again", "web"), &policies("/bin/a"), now)
+        .unwrap();
     assert_eq!(again.number(), 1);
 }
 
@@ -274,6 +330,9 @@ fn a_cgroup_is_labelled_with_all_below_it() {
     std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
     let cgroup = Cgroup::at(dir.path().join("a")).unwrap();
     engine.label(ids[1], &cgroup).unwrap();
-    assert_eq!(engine.maps.labels.values().copied().collect::<Vec<_>>(), [2, 2]);
+    assert_eq!(
+        engine.maps.labels.values().copied().collect::<Vec<_>>(),
+        [2, 2]
+    );
     assert!(engine.maps.labels.contains_key(&cgroup.id().0));
 }

@@ -109,7 +109,10 @@ fn address_is_decoded_from_its_bytes() {
 fn socket_and_capability_are_decoded_from_detail() {
     let socket = record(&[
         (offset_of!(Event, operation), &[Operation::Socket as u8]),
-        (offset_of!(Event, detail), &(0x11_u32 | 3 << 16).to_ne_bytes()),
+        (
+            offset_of!(Event, detail),
+            &(0x11_u32 | 3 << 16).to_ne_bytes(),
+        ),
     ]);
     assert_eq!(
         decode(&socket).unwrap().target,
