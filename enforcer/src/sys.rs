@@ -78,6 +78,16 @@ struct CloneArgs {
     tls: u64,
 }
 
+/// Gives freed memory back to the kernel. Loading and compiling need far more than
+/// enforcing does, and glibc would keep it.
+pub(crate) fn release_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim may be called at any time.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// A descriptor whose readability can be awaited.
 pub(crate) struct Readable(AsyncFd<OwnedFd>);
 

@@ -53,7 +53,7 @@ impl<M: Maps> Engine<M> {
             time: now.wall_time(denial.time),
             subject: Subject {
                 node: node.map(str::to_owned),
-                namespace: identity.workload.namespace.clone(),
+                namespace: identity.namespace(policy),
                 pod: Some(identity.name.clone()),
                 container: identity.workload.container.clone(),
                 image: None,

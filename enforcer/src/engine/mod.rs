@@ -26,7 +26,7 @@ use bartizan_abi::limits::MAX_WORKLOADS;
 use bartizan_abi::op::Ops;
 use bartizan_policy::compile::{CompileError, compile};
 use bartizan_policy::link::{self, LinkError};
-use bartizan_policy::rule_map::RuleMap;
+use bartizan_policy::rule_map::{PolicyInfo, RuleMap};
 
 use crate::bpf::{LoadError, MapError};
 use crate::cgroup::Cgroup;
@@ -50,6 +50,15 @@ pub struct Identity {
     pub name: String,
     /// Namespace, labels and container name.
     pub workload: link::Workload,
+}
+
+impl Identity {
+    /// Its namespace in reports about a policy. One that wasn't given is the policy's own,
+    /// as it was when policies were selected.
+    fn namespace(&self, policy: Option<&PolicyInfo>) -> Option<String> {
+        let given = self.workload.namespace.clone();
+        given.or_else(|| policy.and_then(|policy| policy.namespace.clone()))
+    }
 }
 
 /// Number of a workload in the kernel's maps.

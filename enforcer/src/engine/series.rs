@@ -80,7 +80,7 @@ impl<M: Maps> Engine<M> {
                 Ok(Outcome::Deny | Outcome::Allow) | Err(_) => Counted::Denial(Mode::Enforce),
             },
             namespace: workload
-                .and_then(|workload| workload.identity.workload.namespace.clone())
+                .and_then(|workload| workload.identity.namespace(policy))
                 .unwrap_or_default(),
             policy: policy.map(PolicyInfo::reference).unwrap_or_default(),
             rule: rule.map(|rule| rule.name.clone()).unwrap_or_default(),
@@ -103,10 +103,11 @@ impl<M: Maps> Engine<M> {
                     if zeroes.len() >= ZEROES {
                         return zeroes;
                     }
+                    let policy = &rules.policies[rule.policy];
                     zeroes.push(Series {
                         counted: Counted::Denial(rules.mode(rule)),
-                        namespace: identity.workload.namespace.clone().unwrap_or_default(),
-                        policy: rules.policies[rule.policy].reference(),
+                        namespace: identity.namespace(Some(policy)).unwrap_or_default(),
+                        policy: policy.reference(),
                         rule: rule.name.clone(),
                         operation: operation.name(),
                     });

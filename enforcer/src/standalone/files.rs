@@ -13,6 +13,7 @@ use rustix::fs::inotify::{ReadFlags, WatchFlags};
 
 use crate::agent::{Agent, chain};
 use crate::policies::{Policies, fingerprint};
+use crate::sys::release_memory;
 
 /// How long to wait for the rest of an edit.
 pub(super) const DEBOUNCE: Duration = Duration::from_millis(10);
@@ -106,6 +107,7 @@ impl Files {
         };
         match agent.engine.apply(&policies, Instant::now()) {
             Ok(applied) => {
+                release_memory();
                 self.enforced = found;
                 self.refused = None;
                 agent.policies.errors.clear();

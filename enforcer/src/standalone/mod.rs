@@ -84,6 +84,7 @@ async fn serve(
         policies = agent.policies.policies,
         "enforcing: the self-test's denials were seen"
     );
+    let mut files_due = Instant::now();
     loop {
         policy_watch
             .set(&files.watches())
@@ -96,9 +97,12 @@ async fn serve(
             .set(&cgroups)
             .context("cannot watch the cgroups")?;
         // What changed before the watch was in place is seen here.
-        files.check(agent);
         let now = Instant::now();
-        let mut next = now + CHECK;
+        if now >= files_due {
+            files.check(agent);
+            files_due = now + CHECK;
+        }
+        let mut next = files_due;
         for workload in &mut workloads {
             next = next.min(workload.check(agent, hierarchy, now).unwrap_or(next));
         }
@@ -107,7 +111,7 @@ async fn serve(
                 result = policy_watch.changed(files::matters) => result.map(|any| Cause::Edit { any }),
                 result = cgroup_watch.changed(|_, _, _| true) => result.map(|_| Cause::Check),
                 () = tokio::time::sleep_until(next.into()) => Ok(Cause::Check),
-                _ = hangup.recv() => Ok(Cause::Check),
+                _ = hangup.recv() => Ok(Cause::Edit { any: true }),
                 _ = interrupt.recv() => Ok(Cause::End),
                 _ = terminate.recv() => Ok(Cause::End),
             }
@@ -115,8 +119,10 @@ async fn serve(
         match agent.work_until(cause).await? {
             Cause::End => break,
             Cause::Edit { any: true } => {
-                // An editor's rename and write come as several events.
+                // An editor's rename and write come as several events. What is notified
+                // meanwhile is looked at next.
                 agent.work_until(tokio::time::sleep(files::DEBOUNCE)).await;
+                files_due = Instant::now();
             }
             Cause::Edit { any: false } | Cause::Check => {}
         }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::inotify::WatchFlags;
 
-use crate::agent::{Agent, chain};
+use crate::agent::Agent;
 use crate::args::Named;
 use crate::cgroup::{Cgroup, Hierarchy};
 use crate::engine::WorkloadId;
@@ -63,22 +63,23 @@ impl Watched {
         self.id
     }
 
-    /// What to watch so that [`Watched::check`] is called in time.
+    /// What to watch so that [`Watched::check`] is called in time. A cgroup's end shows in
+    /// its parent; the directory itself gives no event in time.
     pub(super) fn watches(&self, hierarchy: &Hierarchy) -> Vec<(PathBuf, WatchFlags)> {
+        let path = hierarchy.path(&self.path);
+        let names = WatchFlags::CREATE | WatchFlags::DELETE;
+        let parent = path.parent().map(|parent| (parent.to_owned(), names));
+        let events = self
+            .cgroup()
+            .map(|cgroup| (cgroup.events(), WatchFlags::MODIFY));
+        parent.into_iter().chain(events).collect()
+    }
+
+    fn cgroup(&self) -> Option<&Cgroup> {
         match &self.phase {
-            Phase::Missing => {
-                let path = hierarchy.path(&self.path);
-                let parent = path
-                    .parent()
-                    .map(|parent| (parent.to_owned(), WatchFlags::CREATE));
-                parent.into_iter().collect()
-            }
+            Phase::Missing => None,
             Phase::Empty(cgroup) | Phase::Settling { cgroup, .. } | Phase::Settled(cgroup) => {
-                let gone = WatchFlags::DELETE_SELF;
-                vec![
-                    (cgroup.events(), WatchFlags::MODIFY),
-                    (cgroup.path().to_owned(), gone),
-                ]
+                Some(cgroup)
             }
         }
     }
@@ -130,12 +131,7 @@ impl Watched {
         hierarchy: &Hierarchy,
         now: Instant,
     ) -> Result<Option<Instant>, Failure> {
-        let gone = match &self.phase {
-            Phase::Missing => false,
-            Phase::Empty(cgroup) | Phase::Settling { cgroup, .. } | Phase::Settled(cgroup) => {
-                !cgroup.exists()
-            }
-        };
+        let gone = self.cgroup().is_some_and(|cgroup| !cgroup.exists());
         if gone {
             tracing::warn!(workload = %self.name, "its cgroup was removed; waiting for another");
             self.phase = Phase::Missing;
@@ -144,14 +140,14 @@ impl Watched {
                 .engine
                 .set_mounts(self.id, MountTable::provisional())?;
         }
-        match &mut self.phase {
+        match &self.phase {
             Phase::Missing => {
                 let Ok(cgroup) = hierarchy.open(&self.path) else {
                     return Ok(None);
                 };
                 agent.engine.label(self.id, &cgroup)?;
                 let late = if cgroup.is_populated() {
-                    " after its first process"
+                    ", after its first process"
                 } else {
                     ""
                 };
@@ -163,18 +159,19 @@ impl Watched {
                 let Some(pid) = cgroup.processes().first().copied() else {
                     return Ok(None);
                 };
-                // Before the table: what changes in between is seen as a change.
-                let Ok(seen) = mounts::fingerprint(pid) else {
-                    return Ok(Some(now + LOOK));
-                };
                 let cgroup = cgroup.clone();
-                self.take(agent, pid);
-                self.phase = Phase::Settling {
-                    cgroup,
-                    pid,
-                    seen,
-                    until: now + SETTLING,
-                };
+                // Before the table: what changes in between is seen as a change.
+                if let Ok(seen) = mounts::fingerprint(pid)
+                    && self.take(agent, pid)
+                {
+                    let until = now + SETTLING;
+                    self.phase = Phase::Settling {
+                        cgroup,
+                        pid,
+                        seen,
+                        until,
+                    };
+                }
                 Ok(Some(now + LOOK))
             }
             Phase::Settling {
@@ -183,26 +180,26 @@ impl Watched {
                 seen,
                 until,
             } => {
-                let (pid, until, before) = (*pid, *until, *seen);
-                let cgroup = cgroup.clone();
-                if !cgroup.is_populated() {
-                    self.phase = Phase::Empty(cgroup);
-                    return Ok(None);
-                }
-                let Ok(found) = mounts::fingerprint(pid) else {
+                let (cgroup, pid, before, until) = (cgroup.clone(), *pid, *seen, *until);
+                let found = mounts::fingerprint(pid);
+                let Some(seen) = found.ok().filter(|_| cgroup.processes().contains(&pid)) else {
                     // Another process goes on (a runtime's first one ends early).
                     self.phase = Phase::Empty(cgroup);
                     return Ok(Some(now + LOOK));
                 };
-                *seen = found;
-                let over = now >= until || found.is_container_of(&before);
-                if found != before {
-                    self.take(agent, pid);
+                if seen != before && !self.take(agent, pid) {
+                    return Ok(Some(now + LOOK));
                 }
-                if over {
+                if now >= until || seen.is_container_of(&before) {
                     self.phase = Phase::Settled(cgroup);
                     return Ok(None);
                 }
+                self.phase = Phase::Settling {
+                    cgroup,
+                    pid,
+                    seen,
+                    until,
+                };
                 Ok(Some(now + LOOK))
             }
             Phase::Settled(cgroup) => {
@@ -218,8 +215,9 @@ impl Watched {
         }
     }
 
-    /// Takes the mount table of a process; the one in force stays if that fails.
-    fn take(&self, agent: &mut Agent, pid: u32) {
+    /// Takes the mount table of a process; the one in force stays if that fails. False if
+    /// the process has gone.
+    fn take(&self, agent: &mut Agent, pid: u32) -> bool {
         let result = table(pid).and_then(|table| {
             let mounts = table.len();
             agent.engine.set_mounts(self.id, table)?;
@@ -229,12 +227,13 @@ impl Watched {
             Ok(mounts) => {
                 tracing::info!(workload = %self.name, pid, mounts, "mount table taken");
             }
-            Err(Failure::Environment(error)) => {
-                let error = chain(error.as_ref());
+            Err(_) if mounts::fingerprint(pid).is_err() => return false,
+            Err(failure) => {
+                let error = failure.lines().join("; ");
                 tracing::error!(workload = %self.name, pid, %error, "mount table not taken");
             }
-            Err(Failure::Policies(_)) => {}
         }
+        true
     }
 }
 
