@@ -3,7 +3,9 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::bench::Bench;
 use crate::command::say;
+use crate::demo::Demo;
 use crate::e2e::Batch;
 use crate::fuzz::Fuzz;
 use crate::guest::Guest;
@@ -33,8 +35,12 @@ enum Command {
     Guest(Guest),
     /// Run a command under policies in a real kernel; prints its denials as JSON lines
     Vm(Trial),
+    /// Show what Bartizan does, as a checked transcript from a real kernel
+    Demo(Demo),
     /// Run the kernel tests (tests/e2e) in real kernels
     E2e(Batch),
+    /// Count the instructions that decisions cost; writes docs/performance.md
+    Bench(Bench),
     /// Run the fuzzers for a bounded time
     Fuzz(Fuzz),
     /// Run all tests and checks
@@ -49,7 +55,9 @@ impl Cli {
             Command::BuildEbpf(build) => say(format!("built {}", build.run()?.display())),
             Command::Guest(guest) => return guest.run(),
             Command::Vm(trial) => return trial.run(),
+            Command::Demo(demo) => demo.run()?,
             Command::E2e(batch) => return Ok(batch.run()?.status()),
+            Command::Bench(bench) => return bench.run(),
             Command::Fuzz(fuzz) => say(format!("{} fuzz targets found nothing", fuzz.run()?)),
             Command::Test(suite) => return suite.run(),
         }

@@ -5,8 +5,10 @@
 #![expect(clippy::print_stdout, reason = "results go to standard output")]
 #![expect(clippy::print_stderr, reason = "progress goes to standard error")]
 
+mod bench;
 mod cli;
 mod command;
+mod demo;
 mod e2e;
 mod ebpf;
 mod fuzz;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use crate::command::{cargo, run, say};
+use crate::command::{cargo, run, run_quietly, say};
 use crate::e2e::Batch;
 use crate::fuzz::{self, Fuzz};
 use crate::totals::Totals;
@@ -57,6 +57,9 @@ impl Suite {
             say(format!("{}/{}: {name}", at + 1, steps.len()));
             let start = Instant::now();
             let result = step();
+            if let Err(error) = &result {
+                eprintln!("{error:#}");
+            }
             list.push(line(name, start.elapsed(), &result));
             // A step that can't say how many of its cases failed counts as one.
             totals.add(result.unwrap_or(Totals {
@@ -79,7 +82,7 @@ fn line(name: &str, took: Duration, result: &Result<Totals>) -> String {
         Ok(totals) if *totals == Totals::default() => ("ok", String::new()),
         Ok(totals) if totals.failed == 0 => ("ok", totals.to_string()),
         Ok(totals) => ("FAIL", totals.to_string()),
-        Err(error) => ("FAIL", format!("{error:#}")),
+        Err(_) => ("FAIL", "see above".to_owned()),
     };
     format!(
         "{verdict:<4} {name:<30} {:>6.1} s  {detail}",
@@ -107,7 +110,7 @@ fn lockfiles() -> Result<Totals> {
             "--format-version=1",
             "--manifest-path",
         ]);
-        crate::command::run_quietly(metadata.arg(manifest))?;
+        run_quietly(metadata.arg(manifest))?;
     }
     Ok(Totals::default())
 }
@@ -158,7 +161,11 @@ fn kernel_programs() -> Result<Totals> {
 
 fn documentation() -> Result<Totals> {
     let mut doc = cargo();
-    doc.env("RUSTDOCFLAGS", "-D warnings");
+    // Private items are documented too, for those who work on the code.
+    doc.env(
+        "RUSTDOCFLAGS",
+        "-D warnings -A rustdoc::private-intra-doc-links",
+    );
     run(doc.args([
         "doc",
         "--locked",
@@ -177,6 +184,7 @@ fn deny() -> Result<Totals> {
         "--offline",
         "--locked",
         "check",
+        "--hide-inclusion-graph",
         "bans",
         "licenses",
         "sources",

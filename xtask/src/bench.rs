@@ -1,0 +1,101 @@
+//! `cargo xtask bench`: what a decision costs, in instructions.
+//!
+//! On a guest's CPU that executes an instruction per nanosecond of guest time the clock
+//! counts instructions: the same on every machine, however busy it is.
+
+mod plan;
+mod policies;
+mod readings;
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, ValueEnum};
+
+use crate::command::say;
+use crate::programs::Programs;
+use crate::setup::{self, Kernel, KernelLine, Package};
+use crate::vm::{Image, Machine, Output};
+use readings::Readings;
+
+const PROGRAM: &str = "cost";
+const MINUTES: u64 = 15;
+
+/// What to measure on.
+#[derive(Args, Debug)]
+pub(crate) struct Bench {
+    /// A kernel to measure on (several are possible) [default: 6.12]
+    #[arg(long = "kernel", value_enum, value_name = "KERNEL")]
+    kernels: Vec<KernelLine>,
+    /// How to print the results
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+impl Bench {
+    /// Measures, prints and writes `docs/performance.md`.
+    pub(crate) fn run(&self) -> Result<u8> {
+        setup::ensure(Package::ALL)?;
+        let programs = Programs::build(&["bartizan-e2e"])?;
+        let kernels = if self.kernels.is_empty() {
+            &[KernelLine::V6_12][..]
+        } else {
+            &self.kernels
+        };
+        for line in kernels {
+            let kernel = Kernel::get(*line)?;
+            let readings = measure(&kernel, &programs)?;
+            for target in plan::paths() {
+                println!("{target}: base {:.0}", readings.base(target)?);
+                for name in [plan::EMPTY, plan::UNMANAGED]
+                    .into_iter()
+                    .chain(plan::MANAGED.iter().map(|(name, _)| *name))
+                {
+                    println!("    {name:<20} {:.1}", readings.added(name, target)?);
+                }
+            }
+            println!("connect: base {:.0}", readings.base("connect")?);
+            for name in [plan::EMPTY, plan::UNMANAGED]
+                .into_iter()
+                .chain(plan::CONNECTED.iter().map(|(name, _)| *name))
+            {
+                println!("    {name:<20} {:.1}", readings.added(name, "connect")?);
+            }
+            println!("{:?}\n{:?}", readings.resident, readings.verified);
+        }
+        Ok(0)
+    }
+}
+
+fn measure(kernel: &Kernel, programs: &Programs) -> Result<Readings> {
+    let mut image = Image::new(kernel)?;
+    programs.install(&mut image)?;
+    programs.install_one(PROGRAM, &mut image)?;
+    plan::fill(&mut image);
+    let mut machine = Machine::new(kernel.clone());
+    machine.timing = crate::vm::Timing::Instructions;
+    machine.time_limit = Duration::from_mins(MINUTES);
+    say(format!("measuring on {}", kernel.release));
+    let output = Output {
+        stdout: Box::new(std::io::stderr()),
+        stderr: Box::new(std::io::stderr()),
+    };
+    let outcome = machine.run(image, &plan::script(), output)?;
+    let report = String::from_utf8_lossy(&outcome.report).into_owned();
+    if outcome.status != 0 {
+        let console = outcome.console.context("no console")?;
+        bail!(
+            "the guest failed with status {}; console: {}\n{report}",
+            outcome.status,
+            console.display()
+        );
+    }
+    std::fs::write("/tmp/bench-report", &report)?;
+    Readings::parse(&report)
+}

@@ -1,0 +1,192 @@
+//! What is measured: workloads, paths, and the guest's script.
+//!
+//! ```text
+//!  settle ─ none ─ empty ─ none ─┬─ enforcer: unmanaged, one cgroup per policy ─┬─ none ─ ...
+//!                                └──────────── files, then addresses ───────────┘
+//! ```
+//! One boot, one CPU. The costs without any program are measured between the others, so
+//! that a kernel that changed in the meantime is noticed.
+
+use std::fmt::Write as _;
+
+use super::policies::{self, DENIED_ADDRESS, DENIED_FILE, Files, LABEL};
+use crate::vm::Image;
+
+/// Paths by depth: their directories are names that the rules use, their leaf is not.
+pub(super) const DEPTHS: [(u32, &str); 3] = [
+    (1, "/f1"),
+    (5, "/usr/share/nginx/html/index.html"),
+    (
+        10,
+        "/srv/www/data/sites/example/current/public/assets/images/banner",
+    ),
+];
+/// At depth 5, no component is a name that a rule uses.
+pub(super) const UNKNOWN: &str = "/aaa/bb/ccc/ddd/file";
+/// At depth 5, leaves that begin and end so that a glob might match them.
+pub(super) const UNDECIDED: [(usize, &str); 3] = [
+    (8, "/usr/share/nginx/html/abcdefgt"),
+    (24, "/usr/share/nginx/html/abcdefghijkmnopqrsuvwxyt"),
+    (
+        48,
+        "/usr/share/nginx/html/abcdefghijkmnopqrsuvwxyzabcdefghijkmnopqrsuvwxyt",
+    ),
+];
+
+/// Managed workloads by name.
+pub(super) const MANAGED: [(&str, Files); 7] = [
+    ("r1", files(1, false, false)),
+    ("r10", files(10, false, true)),
+    ("r10-no-callers", files(10, false, false)),
+    ("r10-globs", files(10, true, true)),
+    ("r1000", files(1000, true, true)),
+    ("r1000-no-globs", files(1000, false, true)),
+    ("r1000-no-callers", files(1000, true, false)),
+];
+/// Workloads that connect, by name and number of networks.
+pub(super) const CONNECTED: [(&str, usize); 2] = [("cidr1", 1), ("cidr10000", 10_000)];
+/// The label of measurements with nothing attached.
+pub(super) const NONE: &str = "none";
+/// The label of those with a program that does nothing.
+pub(super) const EMPTY: &str = "empty";
+/// The label of those outside of the enforced cgroups.
+pub(super) const UNMANAGED: &str = "unmanaged";
+/// The target of connecting.
+pub(super) const CONNECT: &str = "connect";
+
+const POLICIES: &str = "/etc/bench";
+const CGROUPS: &str = "/sys/fs/cgroup/bench";
+
+const fn files(rules: usize, globs: bool, callers: bool) -> Files {
+    Files {
+        rules,
+        globs,
+        callers,
+    }
+}
+
+/// All paths that are opened.
+pub(super) fn paths() -> Vec<&'static str> {
+    let mut all: Vec<_> = DEPTHS.iter().map(|(_, path)| *path).collect();
+    all.push(UNKNOWN);
+    all.extend(UNDECIDED.iter().map(|(_, path)| *path));
+    all
+}
+
+/// Adds the files to open, and the policies.
+pub(super) fn fill(image: &mut Image) {
+    for path in paths() {
+        image.text(path, 0o644, "measured\n");
+    }
+    for (name, files) in MANAGED {
+        image.text(
+            &format!("{POLICIES}/files/{name}.yaml"),
+            0o644,
+            &files.policy(name),
+        );
+    }
+    for (name, cidrs) in CONNECTED {
+        let policy = policies::addresses(name, cidrs);
+        image.text(&format!("{POLICIES}/addresses/{name}.yaml"), 0o644, &policy);
+    }
+    let all = policies::everything("all");
+    image.text(&format!("{POLICIES}/all/all.yaml"), 0o644, &all);
+}
+
+/// The guest's script; results go to file descriptor 3.
+pub(super) fn script() -> String {
+    let paths = paths().join(" ");
+    let mut text = format!(
+        "{FUNCTIONS}\
+         say waiting until the kernel has settled\n\
+         cost settle {DEPTH_5} || exit 1\n\
+         cost open {NONE} {paths} >&3 || exit 1\n\
+         cost connect {NONE} >&3 || exit 1\n\
+         say an empty program\n\
+         cost empty file_open open {EMPTY} {paths} >&3 || exit 1\n\
+         cost empty socket_connect connect {EMPTY} >&3 || exit 1\n\
+         cost open {NONE} {paths} >&3 || exit 1\n\
+         say opening files\n",
+        DEPTH_5 = DEPTHS[1].1,
+    );
+    let names: Vec<_> = MANAGED.iter().map(|(name, _)| *name).collect();
+    start(&mut text, "files", &names);
+    let _ = writeln!(text, "cost open {UNMANAGED} {paths} >&3 || exit 1");
+    for name in names {
+        let _ = writeln!(
+            text,
+            "within {name} 'cost denied {DENIED_FILE} && sleep 1 && exec cost open {name} {paths}' >&3 || exit 1"
+        );
+    }
+    text.push_str("resident files\nstop\n");
+    let _ = writeln!(
+        text,
+        "cost open {NONE} {paths} >&3 || exit 1\ncost connect {NONE} >&3 || exit 1\nsay connecting"
+    );
+    let names: Vec<_> = CONNECTED.iter().map(|(name, _)| *name).collect();
+    start(&mut text, "addresses", &names);
+    let _ = writeln!(text, "cost connect {UNMANAGED} >&3 || exit 1");
+    for name in names {
+        let _ = writeln!(
+            text,
+            "within {name} 'cost denied {DENIED_ADDRESS} && sleep 1 && exec cost connect {name}' >&3 || exit 1"
+        );
+    }
+    let _ = writeln!(
+        text,
+        "stop\ncost connect {NONE} >&3 || exit 1\ncost open {NONE} {paths} >&3 || exit 1\n\
+         say loading every program"
+    );
+    start(&mut text, "all", &["all"]);
+    text.push_str("cost programs >&3 || exit 1\nresident all\nstop\n");
+    text
+}
+
+fn start(text: &mut String, folder: &str, workloads: &[&str]) {
+    for name in workloads {
+        let _ = writeln!(text, "cgroup {name}");
+    }
+    let _ = write!(text, "start {folder}");
+    for name in workloads {
+        let _ = write!(
+            text,
+            " --workload {name}={CGROUPS}/{name},label={LABEL}={name}"
+        );
+    }
+    text.push('\n');
+}
+
+/// A process waits in each cgroup, so that the enforcer finds a container that is there
+/// and doesn't go on looking for its mounts.
+const FUNCTIONS: &str = r#"
+say() {
+    echo "$*" >&2
+}
+cgroup() {
+    mkdir -p /sys/fs/cgroup/bench/$1
+    sh -c "echo \$\$ > /sys/fs/cgroup/bench/$1/cgroup.procs; exec sleep 100000" &
+    until [ -s /sys/fs/cgroup/bench/$1/cgroup.procs ]; do usleep 10000; done
+}
+within() {
+    sh -c "echo \$\$ > /sys/fs/cgroup/bench/$1/cgroup.procs; $2"
+}
+start() {
+    folder=$1
+    shift
+    bartizan-enforcer standalone -f /etc/bench/$folder "$@" --denials /run/denials 2> /run/enforcer.log &
+    enforcer=$!
+    until grep -q enforcing: /run/enforcer.log; do
+        kill -0 $enforcer || { cat /run/enforcer.log >&2; exit 1; }
+        sleep 1
+    done
+    sleep 2
+}
+resident() {
+    kib=$(sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' /proc/$enforcer/status)
+    echo "{\"resident\": \"$1\", \"kib\": $kib}" >&3
+}
+stop() {
+    kill $enforcer
+    wait $enforcer
+}
+"#;
