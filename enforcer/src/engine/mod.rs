@@ -222,6 +222,9 @@ impl<M: Maps> Engine<M> {
         let Some(workload) = self.workloads.get(&id.0) else {
             return Ok(());
         };
+        if workload.mounts == mounts {
+            return Ok(());
+        }
         let (name, table) = (workload.identity.name.clone(), workload.table);
         self.bind(id.0, &name, &mounts, table)?;
         if let Some(workload) = self.workloads.get_mut(&id.0) {
@@ -298,6 +301,7 @@ impl<M: Maps> Engine<M> {
     }
 
     fn try_apply(&mut self, policies: &Policies) -> Result<usize, EngineError> {
+        let start = Instant::now();
         let current: Vec<(u32, Identity, u32)> = self
             .workloads
             .iter()
@@ -311,6 +315,7 @@ impl<M: Maps> Engine<M> {
                 wanted.push((number, identity.name, old, new));
             }
         }
+        let loaded = start.elapsed();
         for (done, (number, name, _, new)) in wanted.iter().enumerate() {
             if let Err(error) = self.rebind(*number, name, *new) {
                 for (number, name, old, _) in &wanted[..done] {
@@ -321,6 +326,8 @@ impl<M: Maps> Engine<M> {
                 return Err(error);
             }
         }
+        let bound = start.elapsed().saturating_sub(loaded);
+        tracing::debug!(?loaded, ?bound, "rules swapped");
         Ok(wanted.len())
     }
 
@@ -375,18 +382,24 @@ impl<M: Maps> Engine<M> {
         if let Some(number) = self.tables.find(&rules) {
             return Ok(number);
         }
+        let start = Instant::now();
         let bytes = compile(&rules).map_err(|source| EngineError::Compile {
             workload: workload(),
             source,
         })?;
+        let compiled = start.elapsed();
         let loaded = Loaded::new(rules, bytes);
         self.maps
             .require(loaded.judged())
             .map_err(EngineError::Hooks)?;
+        let attached = start.elapsed().saturating_sub(compiled);
         let number = self
             .maps
             .add_table(&loaded.bytes)
             .map_err(EngineError::Maps)?;
+        let added = start.elapsed().saturating_sub(compiled + attached);
+        let bytes = loaded.bytes.len();
+        tracing::debug!(?compiled, ?attached, ?added, bytes, number, "table loaded");
         self.tables.insert(number, loaded);
         Ok(number)
     }

@@ -204,7 +204,7 @@ impl Watched {
             }
             Phase::Settled(cgroup) => {
                 if !cgroup.is_populated() {
-                    tracing::info!(workload = %self.name, "its last process ended");
+                    tracing::debug!(workload = %self.name, "its last process ended");
                     self.phase = Phase::Empty(cgroup.clone());
                     agent
                         .engine
@@ -225,7 +225,7 @@ impl Watched {
         });
         match result {
             Ok(mounts) => {
-                tracing::info!(workload = %self.name, pid, mounts, "mount table taken");
+                tracing::debug!(workload = %self.name, pid, mounts, "mount table taken");
             }
             Err(_) if mounts::fingerprint(pid).is_err() => return false,
             Err(failure) => {
