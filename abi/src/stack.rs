@@ -16,7 +16,9 @@ impl Stack {
         Self([0; MAX_DEPTH as usize])
     }
 
-    pub(crate) fn start(&mut self, _zero: u32) {}
+    pub(crate) fn start(&mut self, zero: u32) {
+        self.set(zero, 0);
+    }
 
     pub(crate) fn set(&mut self, i: u32, value: u32) {
         self.0[(i & (MAX_DEPTH - 1)) as usize] = value as u16;

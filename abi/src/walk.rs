@@ -180,7 +180,7 @@ fn next<T: Table>(table: T, at: u32, from: T::At, base: u32, symbol: u32) -> u32
     let fallback = from.u16(state::DEFAULT);
     // All ones if the edge is this state's.
     let owned = (i64::from((edge & 0xffff) ^ at) - 1) >> 63;
-    pick(owned as u64, edge >> 16, fallback)
+    pick(owned.cast_unsigned(), edge >> 16, fallback)
 }
 
 /// One step of any automaton.

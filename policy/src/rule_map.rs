@@ -23,7 +23,7 @@ pub enum Mode {
 /// The policy a rule is from, for attribution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyInfo {
-    /// Namespace of a SecurityPolicy; `None` for a ClusterSecurityPolicy.
+    /// Namespace of a `SecurityPolicy`; `None` for a `ClusterSecurityPolicy`.
     pub namespace: Option<String>,
     /// `metadata.name`.
     pub name: String,

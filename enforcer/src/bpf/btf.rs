@@ -43,8 +43,8 @@ struct Type {
     kind: u32,
     vlen: u32,
     bits_valid: bool,
-    /// Size, or the id of the type referred to.
-    size_or_type: u32,
+    /// The id of the type referred to (a size, in kinds that refer to none).
+    target: u32,
 }
 
 impl<'a> Types<'a> {
@@ -91,8 +91,11 @@ impl<'a> Types<'a> {
                 _ => return Err(BtfError::Malformed("a type of an unknown kind")),
             };
             // A volatile or const of nothing has no vlen; declaration tags (17) have one word.
-            self.offsets
-                .push(u32::try_from(at).map_err(|_| BtfError::Malformed("too large"))?);
+            self.offsets.push(
+                u32::try_from(at)
+                    .ok()
+                    .ok_or(BtfError::Malformed("too large"))?,
+            );
             if kind == STRUCT {
                 let name = string(self.strings, name);
                 self.structures
@@ -111,7 +114,7 @@ impl<'a> Types<'a> {
             kind: info >> 24 & 0x1f,
             vlen: info & 0xffff,
             bits_valid: info >> 31 != 0,
-            size_or_type: read(self.data, at + 8)?,
+            target: read(self.data, at + 8)?,
         };
         Some((kind, at + 12))
     }
@@ -140,7 +143,7 @@ impl<'a> Types<'a> {
         let (mut of, mut at) = self.get(id)?;
         let mut hops = 0;
         while TRANSPARENT.contains(&of.kind) && hops < 16 {
-            (of, at) = self.get(of.size_or_type)?;
+            (of, at) = self.get(of.target)?;
             hops += 1;
         }
         if !matches!(of.kind, STRUCT | UNION) || depth > 8 {
@@ -190,4 +193,85 @@ fn read(bytes: &[u8], at: usize) -> Option<u32> {
 fn string(strings: &[u8], at: u32) -> &[u8] {
     let rest = strings.get(at as usize..).unwrap_or(&[]);
     rest.split(|byte| *byte == 0).next().unwrap_or(&[])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{BtfError, Types};
+
+    /// BTF of `struct outer { int a; union { struct inner in; }; int flag : 1; }` with
+    /// `struct inner { int x; const int y; }`.
+    fn sample() -> Vec<u8> {
+        let strings = b"\0int\0inner\0x\0y\0outer\0a\0in\0flag\0bpf_lsm_file_open\0";
+        let at = |name: &str| {
+            let found = strings.windows(name.len() + 2).position(|window| {
+                window[0] == 0
+                    && &window[1..=name.len()] == name.as_bytes()
+                    && window.ends_with(b"\0")
+            });
+            found.map_or(0, |at| at as u32 + 1)
+        };
+        let info = |kind: u32, vlen: u32, bits: u32| bits << 31 | kind << 24 | vlen;
+        #[rustfmt::skip]
+        let types: Vec<u32> = vec![
+            at("int"), info(1, 0, 0), 4, 32,                              // 1: int
+            0, info(10, 0, 0), 1,                                         // 2: const int
+            at("inner"), info(4, 2, 0), 8, at("x"), 1, 0, at("y"), 2, 32, // 3: struct inner
+            0, info(5, 1, 0), 8, at("in"), 3, 0,                          // 4: anonymous union
+            at("outer"), info(4, 3, 1), 16,                               // 5: struct outer
+            at("a"), 1, 0, 0, 4, 32, at("flag"), 1, 1 << 24 | 97,
+            0, info(13, 0, 0), 0,                                         // 6: a prototype
+            at("bpf_lsm_file_open"), info(12, 0, 0), 6,                   // 7: a function
+        ];
+        let mut bytes = Vec::new();
+        let length = types.len() as u32 * 4;
+        for word in [0x0001_eb9f, 24, 0, length, length, strings.len() as u32] {
+            bytes.extend(u32::to_le_bytes(word));
+        }
+        bytes.extend(types.iter().flat_map(|word| word.to_le_bytes()));
+        bytes.extend(strings);
+        bytes
+    }
+
+    #[test]
+    fn members_are_found_through_anonymous_unions_and_bit_fields() {
+        let bytes = sample();
+        let types = Types::parse(&bytes).unwrap();
+        assert_eq!(types.bit_offset("outer", "a"), Ok(0));
+        assert_eq!(types.bit_offset("outer", "in.y"), Ok(64));
+        assert_eq!(types.bit_offset("outer", "flag"), Ok(97));
+        assert!(types.has_function("bpf_lsm_file_open"));
+        assert!(!types.has_function("bpf_lsm_file"));
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let bytes = sample();
+        let types = Types::parse(&bytes).unwrap();
+        assert_eq!(
+            types.bit_offset("outer", "in.z").unwrap_err().to_string(),
+            "the kernel's `struct outer` has no member `in.z`"
+        );
+        assert_eq!(
+            types.bit_offset("dentry", "d_sb"),
+            Err(BtfError::NoStructure("dentry".to_owned()))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_data_never_panics(at in 0..256_usize, byte: u8, length in 0..256_usize) {
+            let mut bytes = sample();
+            if let Some(place) = bytes.get_mut(at) {
+                *place = byte;
+            }
+            bytes.truncate(length);
+            if let Ok(types) = Types::parse(&bytes) {
+                let _ = types.bit_offset("outer", "in.y");
+                let _ = types.has_function("x");
+            }
+        }
+    }
 }

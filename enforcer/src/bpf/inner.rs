@@ -58,11 +58,13 @@ pub(super) struct Template {
 impl Template {
     /// Reads a template map's BTF ids.
     pub(super) fn of(map: BorrowedFd<'_>) -> io::Result<Self> {
-        let info = MapInfo([0; 22]);
+        let mut info = MapInfo([0; 22]);
         let mut attr = Attr([0; 32]);
-        attr.0[0] = map.as_raw_fd() as u32;
+        attr.0[0] = map.as_raw_fd().cast_unsigned();
         attr.0[1] = size_of::<MapInfo>() as u32;
-        attr.0[2..4].copy_from_slice(&address(&info));
+        // A raw pointer: the kernel writes through it.
+        let place = &raw mut info as u64;
+        attr.0[2..4].copy_from_slice(&[place as u32, (place >> 32) as u32]);
         bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
         // SAFETY: the kernel wrote it behind the compiler's back.
         let info = unsafe { std::ptr::read_volatile(&raw const info.0) };
@@ -86,7 +88,7 @@ impl Template {
         attr.0[1] = 4;
         attr.0[2] = self.value_size;
         attr.0[3] = 1;
-        attr.0[12] = self.btf.as_raw_fd() as u32; // btf_fd
+        attr.0[12] = self.btf.as_raw_fd().cast_unsigned(); // btf_fd
         attr.0[13] = self.key_type;
         attr.0[14] = self.value_type;
         let fd = bpf(BPF_MAP_CREATE, &mut attr).map_err(failed("creating an inner map"))?;
@@ -97,24 +99,24 @@ impl Template {
             .get_mut(..bytes.len())
             .ok_or(MapError::TableSize(bytes.len()))?
             .copy_from_slice(bytes);
-        update(map.as_fd(), &0u32, value.as_slice()).map_err(failed("filling an inner map"))?;
+        update(map.as_fd(), 0, value.as_slice()).map_err(failed("filling an inner map"))?;
         Ok(map)
     }
 }
 
 /// Sets a map's element. `key` and `value` must have the map's sizes.
-pub(super) fn update<V: ?Sized>(map: BorrowedFd<'_>, key: &u32, value: &V) -> io::Result<()> {
+pub(super) fn update<V: ?Sized>(map: BorrowedFd<'_>, key: u32, value: &V) -> io::Result<()> {
     let mut attr = Attr([0; 32]);
-    attr.0[0] = map.as_raw_fd() as u32;
-    attr.0[2..4].copy_from_slice(&address(key));
+    attr.0[0] = map.as_raw_fd().cast_unsigned();
+    attr.0[2..4].copy_from_slice(&address(&key));
     attr.0[4..6].copy_from_slice(&address(value));
     bpf(BPF_MAP_UPDATE_ELEM, &mut attr).map(|_| ())
 }
 
 /// Removes a map's element.
-pub(super) fn delete(map: BorrowedFd<'_>, key: &u32) -> io::Result<()> {
+pub(super) fn delete(map: BorrowedFd<'_>, key: u32) -> io::Result<()> {
     let mut attr = Attr([0; 32]);
-    attr.0[0] = map.as_raw_fd() as u32;
-    attr.0[2..4].copy_from_slice(&address(key));
+    attr.0[0] = map.as_raw_fd().cast_unsigned();
+    attr.0[2..4].copy_from_slice(&address(&key));
     bpf(BPF_MAP_DELETE_ELEM, &mut attr).map(|_| ())
 }

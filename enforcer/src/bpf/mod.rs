@@ -149,7 +149,7 @@ impl Kernel {
 
     /// Frees a table that no binding names any more.
     pub fn remove_table(&mut self, number: u32) -> Result<(), MapError> {
-        inner::delete(self.tables.fd().as_fd(), &number).map_err(|source| MapError::Call {
+        inner::delete(self.tables.fd().as_fd(), number).map_err(|source| MapError::Call {
             operation: "removing a table",
             source,
         })?;
@@ -179,7 +179,7 @@ impl Kernel {
     /// Removes a workload's binding; unlabel its cgroups first, or they are denied
     /// everything.
     pub fn unbind(&mut self, workload: u32) -> Result<(), MapError> {
-        inner::delete(self.bindings.fd().as_fd(), &workload).map_err(|source| MapError::Call {
+        inner::delete(self.bindings.fd().as_fd(), workload).map_err(|source| MapError::Call {
             operation: "removing a binding",
             source,
         })
@@ -208,12 +208,15 @@ impl Kernel {
             state: TASK_RUNTIME,
             ..Default::default()
         };
-        inner::update(self.tasks.fd().as_fd(), &(pidfd.as_raw_fd() as u32), &state).map_err(
-            |source| MapError::Call {
-                operation: "marking the runtime's task",
-                source,
-            },
+        inner::update(
+            self.tasks.fd().as_fd(),
+            pidfd.as_raw_fd().cast_unsigned(),
+            &state,
         )
+        .map_err(|source| MapError::Call {
+            operation: "marking the runtime's task",
+            source,
+        })
     }
 
     /// Denial counters since load, summed over CPUs.
@@ -223,7 +226,7 @@ impl Kernel {
             source,
         };
         let mut all = Vec::new();
-        for entry in self.counters.iter() {
+        for entry in &self.counters {
             let (key, values) = entry.map_err(read)?;
             all.push((key.0, values.iter().sum()));
         }
@@ -286,7 +289,7 @@ fn publish(
     map: &OwnedFd,
     operation: &'static str,
 ) -> Result<(), MapError> {
-    inner::update(outer.fd().as_fd(), &key, &map.as_raw_fd())
+    inner::update(outer.fd().as_fd(), key, &map.as_raw_fd())
         .map_err(|source: io::Error| MapError::Call { operation, source })
 }
 
