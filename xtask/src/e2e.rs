@@ -77,22 +77,22 @@ impl Batch {
         // A function, so that the queue is not locked while a guest runs.
         let next = || lock(&queue).next();
         let totals = Mutex::new(Totals::default());
+        let failures = Mutex::new(Vec::new());
         thread::scope(|scope| {
             for _ in 0..at_once {
                 scope.spawn(|| {
                     while let Some(job) = next() {
-                        let result = self.boot(&job, &programs).unwrap_or_else(|error| {
-                            println!("{:<12} FAIL {}: {error:#}", job.label, job.guest);
-                            Totals {
-                                failed: 1,
-                                ..Totals::default()
-                            }
-                        });
+                        let (result, failed) = self.boot(&job, &programs);
                         lock(&totals).add(result);
+                        lock(&failures).extend(failed);
                     }
                 });
             }
         });
+        // Once more, because what failed cases have printed can be long.
+        for failure in lock(&failures).iter() {
+            println!("{failure}");
+        }
         let totals = *lock(&totals);
         println!("{totals}");
         Ok(totals)
@@ -151,13 +151,42 @@ impl Batch {
         Ok(guests)
     }
 
-    fn boot(&self, job: &Job, programs: &Programs) -> Result<Totals> {
+    /// Runs the cases of one guest; returns what failed as well.
+    fn boot(&self, job: &Job, programs: &Programs) -> (Totals, Vec<String>) {
+        let results = Arc::new(Mutex::new(Results::default()));
+        let booted = self.boot_into(&results, job, programs);
+        let Results {
+            counted,
+            summary,
+            mut failures,
+        } = lock(&results).clone();
+        let checked = booted.and_then(|()| check(counted, summary));
+        let totals = checked.unwrap_or_else(|error| {
+            let failure = format!("FAIL guest {}: {error:#}", job.guest);
+            println!("{:<12} {failure}", job.label);
+            failures.push(failure);
+            Totals {
+                failed: counted.failed + 1,
+                ..counted
+            }
+        });
+        let failures = failures
+            .iter()
+            .map(|failure| format!("{:<12} {failure}", job.label));
+        (totals, failures.collect())
+    }
+
+    fn boot_into(
+        &self,
+        results: &Arc<Mutex<Results>>,
+        job: &Job,
+        programs: &Programs,
+    ) -> Result<()> {
         let mut image = Image::new(&job.machine.kernel)?;
         programs.install(&mut image)?;
         programs.install_one(RUNNER, &mut image)?;
         image.dynamic_program(HOST_PROGRAM.as_ref(), "/opt/host/true")?;
-        let results = Arc::new(Mutex::new(Results::default()));
-        let seen = Arc::clone(&results);
+        let seen = Arc::clone(results);
         let label = job.label.clone();
         let each = move |text: &str| {
             println!("{label:<12} {text}");
@@ -177,8 +206,7 @@ impl Batch {
                 console.display()
             ));
         }
-        let results = *lock(&results);
-        results.checked()
+        Ok(())
     }
 }
 
@@ -188,10 +216,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// What a guest has printed.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Results {
     counted: Totals,
     summary: Option<Totals>,
+    failures: Vec<String>,
 }
 
 impl Results {
@@ -200,25 +229,24 @@ impl Results {
             self.counted.passed += 1;
         } else if line.starts_with("FAIL ") {
             self.counted.failed += 1;
+            self.failures.push(line.to_owned());
         } else if line.starts_with("skip ") {
             self.counted.skipped += 1;
         } else if let Some(summary) = Totals::of_summary(line) {
             self.summary = Some(summary);
         }
     }
+}
 
-    fn checked(self) -> Result<Totals> {
-        match self.summary {
-            None => bail!("the guest ended without a summary"),
-            Some(summary) if summary != self.counted => {
-                bail!(
-                    "the guest's summary ({summary}) and its lines ({}) differ",
-                    self.counted
-                )
-            }
-            Some(summary) if summary == Totals::default() => bail!("the guest ran no case"),
-            Some(summary) => Ok(summary),
+/// What was counted, if the guest's own summary says the same.
+fn check(counted: Totals, summary: Option<Totals>) -> Result<Totals> {
+    match summary {
+        None => bail!("no summary: the guest ended too early"),
+        Some(summary) if summary != counted => {
+            bail!("its summary ({summary}) and its lines ({counted}) differ")
         }
+        Some(summary) if summary == Totals::default() => bail!("no case was run"),
+        Some(summary) => Ok(summary),
     }
 }
 
@@ -231,7 +259,7 @@ mod tests {
         for line in lines {
             results.line(line);
         }
-        results.checked()
+        check(results.counted, results.summary)
     }
 
     #[test]
@@ -243,19 +271,17 @@ mod tests {
 
     #[test]
     fn the_summary_counts_when_it_agrees_with_the_lines() {
-        let totals = results(&[
+        let lines = [
             "ok a",
             "FAIL b: no",
             "    | 1 passed",
             "1 passed, 1 failed, 0 skipped",
-        ]);
-        assert_eq!(
-            totals.unwrap(),
-            Totals {
-                passed: 1,
-                failed: 1,
-                skipped: 0
-            }
-        );
+        ];
+        let expected = Totals {
+            passed: 1,
+            failed: 1,
+            skipped: 0,
+        };
+        assert_eq!(results(&lines).unwrap(), expected);
     }
 }
