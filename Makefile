@@ -1,10 +1,13 @@
 # The front door. Each target is a name for something that `cargo xtask` does.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build check test fuzz fmt lint clean
+.PHONY: help demo setup build check test fuzz fmt lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Show in a real kernel what Bartizan does; sets up what is missing
+	cargo xtask demo
 
 setup: ## Install and download everything that building and testing need
 	cargo xtask setup

@@ -12,7 +12,6 @@ mod step;
 mod steps;
 mod transcript;
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +19,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::command::say;
+use crate::paths;
 use crate::programs::Programs;
 use crate::setup::{self, Kernel, KernelLine, Package};
 use crate::vm::{Image, Lines, Machine, Output};
@@ -27,12 +27,9 @@ use steps::STEPS;
 use transcript::Transcript;
 
 /// Until the guest counts as hanging.
-const MINUTES: u64 = 3;
-/// The policy of the demo, here and in the guest's working directory.
-const POLICY: [&str; 2] = [
-    concat!(env!("CARGO_MANIFEST_DIR"), "/demo/policy.yaml"),
-    "/root/policy.yaml",
-];
+const MINUTES: u64 = 10;
+/// Files of the demo, found in the guest's working directory.
+const FILES: [&str; 2] = ["policy.yaml", "steal.sh"];
 
 /// Where to show it.
 #[derive(Args, Debug)]
@@ -51,7 +48,10 @@ impl Demo {
         let start = Instant::now();
         let mut image = Image::new(&kernel)?;
         programs.install(&mut image)?;
-        image.host(Path::new(POLICY[0]), POLICY[1])?;
+        for name in FILES {
+            let file = paths::root().join("xtask/demo").join(name);
+            image.host(&file, &format!("/root/{name}"))?;
+        }
         let mut machine = Machine::new(kernel);
         machine.time_limit = Duration::from_mins(MINUTES);
         say(format!("booting {}", machine.kernel.release));

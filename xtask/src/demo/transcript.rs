@@ -100,6 +100,7 @@ mod tests {
             status: 1,
             shows: &["x"],
             denials: &[],
+            repeated: false,
         },
         Step {
             about: "",
@@ -107,6 +108,7 @@ mod tests {
             status: 0,
             shows: &[],
             denials: &[],
+            repeated: false,
         },
     ];
 
