@@ -1,0 +1,79 @@
+//! What an operation costs, in nanoseconds of the guest it runs in (`cargo xtask bench`).
+//!
+//! ```text
+//! cost settle PATH               waits until the kernel has settled after its boot
+//! cost open LABEL PATH...        opening and closing each path
+//! cost connect LABEL             connecting a UDP socket to 127.0.0.1
+//! cost empty HOOK open|connect   the same with a program on the hook that does nothing
+//! cost denied FILE|ADDRESS       whether that is denied; nothing is measured
+//! cost programs                  loaded LSM programs, and what the verifier spent on each
+//! cost compile LABEL FILE        on the host: from a policy file to tables
+//! ```
+//!
+//! Results are JSON lines. On a CPU that counts instructions (`-icount shift=0`) a
+//! nanosecond is an instruction, so results differ only by what the kernel does.
+#![expect(clippy::print_stdout, reason = "results go to standard output")]
+#![expect(clippy::print_stderr, reason = "misuse is reported on standard error")]
+
+mod bpf;
+mod clock;
+mod compile;
+mod operation;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::json;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cost {}: {error:#}", words.join(" "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(words: &[&str]) -> Result<()> {
+    match words {
+        ["settle", path] => operation::settle(path),
+        ["open", label, paths @ ..] => {
+            for path in paths {
+                let cost = operation::open_and_close(path)?;
+                println!("{}", json!({ "label": label, "target": path, "ns": cost }));
+            }
+            Ok(())
+        }
+        ["connect", label] => {
+            let cost = operation::connect()?;
+            println!(
+                "{}",
+                json!({ "label": label, "target": "connect", "ns": cost })
+            );
+            Ok(())
+        }
+        ["empty", hook, rest @ ..] => {
+            let _attached = bpf::attach_empty(hook)?;
+            run(rest)
+        }
+        ["denied", target] => match operation::is_denied(target)? {
+            true => Ok(()),
+            false => bail!("it is allowed"),
+        },
+        ["programs"] => {
+            for (hook, verified) in bpf::lsm_programs().context("can't list the programs")? {
+                println!("{}", json!({ "hook": hook, "verified": verified }));
+            }
+            Ok(())
+        }
+        ["compile", label, file] => {
+            println!("{}", compile::measure(label, Path::new(file))?);
+            Ok(())
+        }
+        _ => bail!("no such measurement; the program's source lists them"),
+    }
+}
