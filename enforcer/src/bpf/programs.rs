@@ -2,7 +2,7 @@
 
 use aya::programs::{BtfTracePoint, Lsm};
 use aya::{Btf, Ebpf};
-use bartizan_abi::op::{FILE_OPS, Operation, Ops, PROCESS_OPS};
+use bartizan_abi::op::{Operation, Ops};
 
 use crate::bpf::error::LoadError;
 
@@ -28,8 +28,8 @@ const CREATE: Ops = Operation::Create.bit();
 const DELETE: Ops = Operation::Delete.bit();
 
 pub(super) const HOOKS: &[Hook] = &[
-    // Also sees every exec for rules that look at the caller.
-    hook("bprm_check_security", PROCESS_OPS | FILE_OPS),
+    // For every operation: rules that look at the caller have to see each exec.
+    hook("bprm_check_security", Ops::MAX),
     hook("mmap_file", Operation::Map.bit()),
     hook("file_mprotect", Operation::Map.bit()),
     hook("file_open", OPEN),
