@@ -84,8 +84,8 @@ fn parts(choices: &mut Choices, inside: bool) -> Vec<Part> {
                     ('0', '9'),
                     ('é', 'ê'),
                     ('b', '日'),
-                    ('\u{7f}', '\u{80}'),
-                    ('\u{1}', '\u{10ffff}'),
+                    ('~', '\u{a0}'),
+                    (' ', '\u{10ffff}'),
                 ]);
                 Part::Class {
                     negated: choices.one_in(3),
