@@ -1,7 +1,7 @@
 //! Runs cases one after the other and prints a line for each.
 //!
 //! ```text
-//! ok exec/denied_by_path
+//! ok exec/denied_by_path (1.3 s)
 //! FAIL exec/denied_by_glob: expected EACCES, got success
 //!     | what the case printed
 //! skip files/io_uring: no io_uring in this kernel
@@ -49,10 +49,13 @@ pub(crate) fn run(guest: &str, filter: &str) -> ExitCode {
     };
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for case in selected(filter).filter(|case| case.guest == guest) {
-        match judge(&case) {
+        let start = Instant::now();
+        let verdict = judge(&case);
+        let took = start.elapsed().as_secs_f32();
+        match verdict {
             Verdict::Passed => {
                 passed += 1;
-                println!("ok {}", case.name);
+                println!("ok {} ({took:.1} s)", case.name);
             }
             Verdict::Failed(reason) => {
                 failed += 1;
