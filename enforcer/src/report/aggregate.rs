@@ -113,8 +113,8 @@ mod tests {
 
         fn emit(&mut self) -> impl FnMut(&Record, u64) {
             |record, count| {
-                self.0
-                    .push((record.target.clone().unwrap_or_default(), count))
+                let target = record.target.clone().unwrap_or_default();
+                self.0.push((target, count));
             }
         }
     }
