@@ -94,12 +94,10 @@ impl Watched {
         // The mounts first: with a label and a provisional table, files on volumes would
         // have no name for a moment.
         let process = cgroup.processes().first().copied();
-        if let Some(pid) = process {
-            agent.engine.set_mounts(self.id, table(pid)?)?;
-        }
+        let taken = process.is_some_and(|pid| self.take(agent, pid));
         agent.engine.label(self.id, &cgroup)?;
         tracing::info!(workload = %self.name, cgroup = %cgroup.path().display(), "armed");
-        self.phase = if process.is_some() {
+        self.phase = if taken {
             Phase::Settled(cgroup)
         } else {
             Phase::Empty(cgroup)
