@@ -157,6 +157,7 @@ impl Container {
             .context("start the enforcer")?;
         let cgroup = PathBuf::from(format!("/sys/fs/cgroup/bartizan-run-{}", enforcer.id()));
         let agent = Agent::new(&mut enforcer).context("the container didn't start")?;
+        println!("the container is running");
         let agents = BTreeMap::from([(caller.to_owned(), agent)]);
         Ok(Self {
             enforcer,
@@ -218,7 +219,9 @@ impl Container {
                 child.wait()?;
             }
         }
+        println!("the callers have ended");
         let status = self.enforcer.wait()?;
+        println!("the container has ended");
         ensure!(status.success(), "the enforcer ended with {status}");
         let text = fs::read_to_string(&self.denials).context("read the denials")?;
         println!("{text}");
