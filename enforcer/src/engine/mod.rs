@@ -14,34 +14,32 @@
 //! without a kernel.
 
 mod describe;
+mod error;
 mod maps;
 mod series;
+mod sweep;
 mod tables;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bartizan_abi::limits::MAX_WORKLOADS;
 use bartizan_abi::op::Ops;
-use bartizan_policy::compile::{CompileError, compile};
-use bartizan_policy::link::{self, LinkError};
+use bartizan_policy::compile::compile;
+use bartizan_policy::link;
 use bartizan_policy::rule_map::{PolicyInfo, RuleMap};
 
-use crate::bpf::{LoadError, MapError};
 use crate::cgroup::Cgroup;
-use crate::mounts::{BindingHead, MountError, MountTable};
+use crate::mounts::{BindingHead, MountTable};
 use crate::policies::Policies;
 
 pub use describe::Moment;
+pub use error::EngineError;
 pub use maps::Maps;
 use series::Tally;
 pub use series::{Counted, Series};
 use tables::{Loaded, Tables};
-
-/// How long a table or workload number stays taken after its last use: far longer than
-/// a decision or the reading of its event takes.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// Who a workload is: what policies select by and reports name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,61 +67,6 @@ impl WorkloadId {
     /// The number in events and counters.
     pub fn number(self) -> u32 {
         self.0
-    }
-}
-
-/// A change that was not made; what was enforced before still is.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// Policies that make no rule map.
-    #[error("the policies for {workload} can't be linked")]
-    Link {
-        /// Whose.
-        workload: String,
-        /// Why not.
-        #[source]
-        source: LinkError,
-    },
-    /// Rules that don't fit the tables.
-    #[error("the rules for {workload} can't be compiled")]
-    Compile {
-        /// Whose.
-        workload: String,
-        /// Why not.
-        #[source]
-        source: CompileError,
-    },
-    /// A mount table that doesn't fit.
-    #[error("the mounts of {workload} can't be used")]
-    Mounts {
-        /// Whose.
-        workload: String,
-        /// Why not.
-        #[source]
-        source: MountError,
-    },
-    /// A kernel hook that can't be attached.
-    #[error("the kernel hooks can't be attached")]
-    Hooks(#[source] LoadError),
-    /// A kernel map that can't be changed.
-    #[error("the kernel's maps can't be changed")]
-    Maps(#[source] MapError),
-    /// Too many workloads.
-    #[error("{MAX_WORKLOADS} workloads are enforced already")]
-    TooManyWorkloads,
-}
-
-impl EngineError {
-    /// The error's kind as a metric label.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Link { source, .. } => source.reason(),
-            Self::Compile { source, .. } => source.reason(),
-            Self::Mounts { source, .. } => source.reason(),
-            Self::Hooks(_) => "HooksFailed",
-            Self::Maps(_) => "MapsFailed",
-            Self::TooManyWorkloads => "TooManyWorkloads",
-        }
     }
 }
 
@@ -412,55 +355,6 @@ impl<M: Maps> Engine<M> {
             .map(|workload| workload.table)
             .collect();
         self.tables.retire_except(&used, now);
-    }
-
-    /// When [`Engine::sweep`] has something to do; `None` if nothing is on its way out.
-    pub fn deadline(&self) -> Option<Instant> {
-        let departed = self
-            .workloads
-            .values()
-            .filter_map(|workload| workload.departed);
-        departed
-            .chain(self.tables.retired())
-            .min()
-            .map(|since| since + GRACE)
-    }
-
-    /// Folds the counters of tables and workloads that went out of use a while ago
-    /// into the totals, and frees their numbers.
-    pub fn sweep(&mut self, now: Instant) -> Result<(), EngineError> {
-        let over = |since: Instant| now >= since + GRACE;
-        let tables = self.tables.retired_before(over);
-        let workloads: Vec<u32> = self
-            .workloads
-            .iter()
-            .filter(|(_, workload)| workload.departed.is_some_and(over))
-            .map(|(number, _)| *number)
-            .collect();
-        if tables.is_empty() && workloads.is_empty() {
-            return Ok(());
-        }
-        let counters = self.maps.counters().map_err(EngineError::Maps)?;
-        let gone: Vec<_> = counters
-            .into_iter()
-            .filter(|(key, _)| tables.contains(&key.table) || workloads.contains(&key.workload))
-            .collect();
-        for (key, count) in &gone {
-            let series = self.series(*key);
-            self.tally.add(series, *count);
-        }
-        let keys: Vec<_> = gone.iter().map(|(key, _)| *key).collect();
-        self.maps
-            .remove_counters(&keys)
-            .map_err(EngineError::Maps)?;
-        for number in tables {
-            self.maps.remove_table(number).map_err(EngineError::Maps)?;
-            self.tables.remove(number);
-        }
-        for number in workloads {
-            self.workloads.remove(&number);
-        }
-        Ok(())
     }
 
     /// Rule maps in use, for whoever wants to show them.

@@ -9,7 +9,9 @@ use bartizan_policy::link::Workload as Selected;
 use bartizan_policy::load::Source;
 use bartizan_policy::rule_map::Mode;
 
+use super::sweep::GRACE;
 use super::*;
+use crate::bpf::{LoadError, MapError};
 
 /// A kernel that only remembers.
 #[derive(Default)]
