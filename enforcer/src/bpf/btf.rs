@@ -221,7 +221,7 @@ mod tests {
             at("inner"), info(4, 2, 0), 8, at("x"), 1, 0, at("y"), 2, 32, // 3: struct inner
             0, info(5, 1, 0), 8, at("in"), 3, 0,                          // 4: anonymous union
             at("outer"), info(4, 3, 1), 16,                               // 5: struct outer
-            at("a"), 1, 0, 0, 4, 32, at("flag"), 1, 1 << 24 | 97,
+            at("a"), 1, 0, 0, 4, 32, at("flag"), 1, (1 << 24) + 97,
             0, info(13, 0, 0), 0,                                         // 6: a prototype
             at("bpf_lsm_file_open"), info(12, 0, 0), 6,                   // 7: a function
         ];
