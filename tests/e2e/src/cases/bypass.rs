@@ -116,7 +116,7 @@ pub(super) fn cases() -> Vec<Case> {
         ),
     ];
     for case in &mut cases {
-        case.time_limit = Duration::from_mins(2);
+        case.time_limit = Duration::from_mins(5);
     }
     cases
 }

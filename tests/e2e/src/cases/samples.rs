@@ -30,7 +30,7 @@ macro_rules! samples {
             let mut cases = vec![Case::new("samples/all_are_here", all_are_here)];
             $({
                 let mut case = Case::new(concat!("samples/", $name), |context| run(context, $name));
-                case.time_limit = Duration::from_mins(2);
+                case.time_limit = Duration::from_mins(5);
                 cases.push(case);
             })*
             cases
