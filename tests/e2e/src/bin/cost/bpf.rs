@@ -43,7 +43,7 @@ pub(crate) fn attach_empty(hook: &str) -> Result<[OwnedFd; 2]> {
     load.word(108, *id);
     let program = load.open(PROG_LOAD).context("can't load a program")?;
     let mut attach = Attributes::default();
-    attach.word(8, program.as_raw_fd() as u32);
+    attach.word(8, program.as_raw_fd().cast_unsigned());
     let link = attach.open(RAW_TRACEPOINT_OPEN).context("can't attach")?;
     Ok([program, link])
 }
@@ -65,7 +65,7 @@ pub(crate) fn lsm_programs() -> Result<BTreeMap<String, u32>> {
         let program = get.open(PROG_GET_FD_BY_ID)?;
         let mut info = [0_u32; INFO_BYTES / 4];
         let mut ask = Attributes::default();
-        ask.word(0, program.as_raw_fd() as u32);
+        ask.word(0, program.as_raw_fd().cast_unsigned());
         ask.word(4, INFO_BYTES as u32);
         ask.pointer(8, info.as_mut_ptr().cast());
         ask.call(OBJ_GET_INFO_BY_FD)?;
@@ -128,7 +128,9 @@ fn functions() -> Result<BTreeMap<u32, String>> {
     const FUNC: u32 = 12;
     let bytes = fs::read(TYPES).with_context(|| format!("can't read {TYPES}"))?;
     let word = |at: usize| -> Result<u32> {
-        let bytes = bytes.get(at..at + 4).context("the kernel's BTF ends early")?;
+        let bytes = bytes
+            .get(at..at + 4)
+            .context("the kernel's BTF ends early")?;
         Ok(u32::from_le_bytes(bytes.try_into()?))
     };
     let header = word(4)? as usize;

@@ -15,7 +15,7 @@ pub(crate) fn median<E>(mut operation: impl FnMut() -> Result<(), E>) -> Result<
         for _ in 0..OPERATIONS {
             operation()?;
         }
-        Ok(start.elapsed().as_nanos() as f64 / f64::from(OPERATIONS))
+        Ok(start.elapsed().as_secs_f64() * 1e9 / f64::from(OPERATIONS))
     };
     // Fills the caches that the first operations fill.
     batch()?;

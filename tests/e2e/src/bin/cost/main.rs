@@ -60,10 +60,8 @@ fn run(words: &[&str]) -> Result<()> {
             let _attached = bpf::attach_empty(hook)?;
             run(rest)
         }
-        ["denied", target] => match operation::is_denied(target)? {
-            true => Ok(()),
-            false => bail!("it is allowed"),
-        },
+        ["denied", target] if operation::is_denied(target)? => Ok(()),
+        ["denied", _] => bail!("it is allowed"),
         ["programs"] => {
             for (hook, verified) in bpf::lsm_programs().context("can't list the programs")? {
                 println!("{}", json!({ "hook": hook, "verified": verified }));

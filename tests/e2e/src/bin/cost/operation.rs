@@ -13,7 +13,7 @@ use crate::clock::median;
 /// The same loop takes half as long again in the first seconds after a boot.
 const WARM_UP: Duration = Duration::from_secs(6);
 /// Until a guest that never settles is given up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Change between measurements of a settled kernel.
 const DRIFT: f64 = 0.005;
 /// Equal measurements in a row of a settled kernel, after the first.
