@@ -27,7 +27,7 @@ use steps::STEPS;
 use transcript::Transcript;
 
 /// Until the guest counts as hanging.
-const MINUTES: u64 = 10;
+const MINUTES: u64 = 20;
 /// Files of the demo, found in the guest's working directory.
 const FILES: [&str; 2] = ["policy.yaml", "steal.sh"];
 

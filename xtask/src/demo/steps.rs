@@ -120,7 +120,7 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         about: "",
-        command: "timeout 90 sh -c 'until wget -qO- http://127.0.0.1:9464/readyz 2> /dev/null; do usleep 100000; done'",
+        command: "timeout 300 sh -c 'until wget -qO- http://127.0.0.1:9464/readyz 2> /dev/null; do usleep 100000; done'",
         status: 0,
         shows: &["enforcing in 1 containers"],
         denials: &[],
