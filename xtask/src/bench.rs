@@ -6,6 +6,7 @@
 mod plan;
 mod policies;
 mod readings;
+mod results;
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use clap::{Args, ValueEnum};
 use crate::command::say;
 use crate::programs::Programs;
 use crate::setup::{self, Kernel, KernelLine, Package};
-use crate::vm::{Image, Machine, Output};
+use crate::vm::{Image, Machine, Output, Timing};
 use readings::Readings;
 
 const PROGRAM: &str = "cost";
@@ -39,7 +40,7 @@ enum Format {
 }
 
 impl Bench {
-    /// Measures, prints and writes `docs/performance.md`.
+    /// Measures and prints.
     pub(crate) fn run(&self) -> Result<u8> {
         setup::ensure(Package::ALL)?;
         let programs = Programs::build(&["bartizan-e2e"])?;
@@ -48,26 +49,17 @@ impl Bench {
         } else {
             &self.kernels
         };
+        let mut results = Vec::new();
         for line in kernels {
             let kernel = Kernel::get(*line)?;
             let readings = measure(&kernel, &programs)?;
-            for target in plan::paths() {
-                println!("{target}: base {:.0}", readings.base(target)?);
-                for name in [plan::EMPTY, plan::UNMANAGED]
-                    .into_iter()
-                    .chain(plan::MANAGED.iter().map(|(name, _)| *name))
-                {
-                    println!("    {name:<20} {:.1}", readings.added(name, target)?);
-                }
+            results.extend(results::of(&kernel.release, &readings)?);
+            if self.output == Format::Table {
+                println!("{}", results::table(&kernel.release, &readings)?);
             }
-            println!("connect: base {:.0}", readings.base("connect")?);
-            for name in [plan::EMPTY, plan::UNMANAGED]
-                .into_iter()
-                .chain(plan::CONNECTED.iter().map(|(name, _)| *name))
-            {
-                println!("    {name:<20} {:.1}", readings.added(name, "connect")?);
-            }
-            println!("{:?}\n{:?}", readings.resident, readings.verified);
+        }
+        if self.output == Format::Json {
+            println!("{}", serde_json::to_string_pretty(&results)?);
         }
         Ok(0)
     }
@@ -79,7 +71,7 @@ fn measure(kernel: &Kernel, programs: &Programs) -> Result<Readings> {
     programs.install_one(PROGRAM, &mut image)?;
     plan::fill(&mut image);
     let mut machine = Machine::new(kernel.clone());
-    machine.timing = crate::vm::Timing::Instructions;
+    machine.timing = Timing::Instructions;
     machine.time_limit = Duration::from_mins(MINUTES);
     say(format!("measuring on {}", kernel.release));
     let output = Output {
@@ -96,6 +88,5 @@ fn measure(kernel: &Kernel, programs: &Programs) -> Result<Readings> {
             console.display()
         );
     }
-    std::fs::write("/tmp/bench-report", &report)?;
     Readings::parse(&report)
 }

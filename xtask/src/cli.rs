@@ -39,7 +39,7 @@ enum Command {
     Demo(Demo),
     /// Run the kernel tests (tests/e2e) in real kernels
     E2e(Batch),
-    /// Count the instructions that decisions cost; writes docs/performance.md
+    /// Count the instructions that decisions cost
     Bench(Bench),
     /// Run the fuzzers for a bounded time
     Fuzz(Fuzz),

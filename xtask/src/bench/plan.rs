@@ -1,8 +1,7 @@
 //! What is measured: workloads, paths, and the guest's script.
 //!
 //! ```text
-//!  settle ─ none ─ empty ─ none ─┬─ enforcer: unmanaged, one cgroup per policy ─┬─ none ─ ...
-//!                                └──────────── files, then addresses ───────────┘
+//!  settle ─ none ─ empty ─ none ─ enforcer: unmanaged, then a cgroup per policy ─ none
 //! ```
 //! One boot, one CPU. The costs without any program are measured between the others, so
 //! that a kernel that changed in the meantime is noticed.
@@ -80,80 +79,60 @@ pub(super) fn fill(image: &mut Image) {
     }
     for (name, files) in MANAGED {
         image.text(
-            &format!("{POLICIES}/files/{name}.yaml"),
+            &format!("{POLICIES}/{name}.yaml"),
             0o644,
             &files.policy(name),
         );
     }
     for (name, cidrs) in CONNECTED {
         let policy = policies::addresses(name, cidrs);
-        image.text(&format!("{POLICIES}/addresses/{name}.yaml"), 0o644, &policy);
+        image.text(&format!("{POLICIES}/{name}.yaml"), 0o644, &policy);
     }
     let all = policies::everything("all");
-    image.text(&format!("{POLICIES}/all/all.yaml"), 0o644, &all);
+    image.text(&format!("{POLICIES}/all.yaml"), 0o644, &all);
 }
 
 /// The guest's script; results go to file descriptor 3.
 pub(super) fn script() -> String {
     let paths = paths().join(" ");
+    let none = format!("cost open {NONE} {paths} >&3 && cost connect {NONE} >&3 || exit 1\n");
     let mut text = format!(
         "{FUNCTIONS}\
          say waiting until the kernel has settled\n\
          cost settle {DEPTH_5} || exit 1\n\
-         cost open {NONE} {paths} >&3 || exit 1\n\
-         cost connect {NONE} >&3 || exit 1\n\
-         say an empty program\n\
+         {none}\
+         say measuring with an empty program\n\
          cost empty file_open open {EMPTY} {paths} >&3 || exit 1\n\
          cost empty socket_connect connect {EMPTY} >&3 || exit 1\n\
-         cost open {NONE} {paths} >&3 || exit 1\n\
-         say opening files\n",
+         {none}\
+         say starting the enforcer\n",
         DEPTH_5 = DEPTHS[1].1,
     );
-    let names: Vec<_> = MANAGED.iter().map(|(name, _)| *name).collect();
-    start(&mut text, "files", &names);
-    let _ = writeln!(text, "cost open {UNMANAGED} {paths} >&3 || exit 1");
-    for name in names {
-        let _ = writeln!(
-            text,
-            "within {name} 'cost denied {DENIED_FILE} && sleep 1 && exec cost open {name} {paths}' >&3 || exit 1"
-        );
-    }
-    text.push_str("resident files\nstop\n");
-    let _ = writeln!(
-        text,
-        "cost open {NONE} {paths} >&3 || exit 1\ncost connect {NONE} >&3 || exit 1\nsay connecting"
-    );
-    let names: Vec<_> = CONNECTED.iter().map(|(name, _)| *name).collect();
-    start(&mut text, "addresses", &names);
-    let _ = writeln!(text, "cost connect {UNMANAGED} >&3 || exit 1");
-    for name in names {
-        let _ = writeln!(
-            text,
-            "within {name} 'cost denied {DENIED_ADDRESS} && sleep 1 && exec cost connect {name}' >&3 || exit 1"
-        );
-    }
-    let _ = writeln!(
-        text,
-        "stop\ncost connect {NONE} >&3 || exit 1\ncost open {NONE} {paths} >&3 || exit 1\n\
-         say loading every program"
-    );
-    start(&mut text, "all", &["all"]);
-    text.push_str("cost programs >&3 || exit 1\nresident all\nstop\n");
-    text
-}
-
-fn start(text: &mut String, folder: &str, workloads: &[&str]) {
-    for name in workloads {
+    let opening = MANAGED.map(|(name, _)| name);
+    let connecting = CONNECTED.map(|(name, _)| name);
+    let workloads = [&opening[..], &connecting, &["all"]].concat();
+    for name in &workloads {
         let _ = writeln!(text, "cgroup {name}");
     }
-    let _ = write!(text, "start {folder}");
-    for name in workloads {
+    text.push_str("start");
+    for name in &workloads {
         let _ = write!(
             text,
             " --workload {name}={CGROUPS}/{name},label={LABEL}={name}"
         );
     }
-    text.push('\n');
+    let _ = write!(
+        text,
+        "\nsay measuring with the enforcer\n\
+         cost open {UNMANAGED} {paths} >&3 && cost connect {UNMANAGED} >&3 || exit 1\n"
+    );
+    let measured = opening.map(|name| (name, DENIED_FILE, format!("open {name} {paths}")));
+    let more = connecting.map(|name| (name, DENIED_ADDRESS, format!("connect {name}")));
+    for (name, denied, what) in measured.iter().chain(&more) {
+        let _ = writeln!(text, "within {name} {denied} '{what}' >&3 || exit 1");
+    }
+    let _ = write!(text, "cost programs >&3 || exit 1\nstop\n{none}");
+    text
 }
 
 /// A process waits in each cgroup, so that the enforcer finds a container that is there
@@ -165,25 +144,21 @@ say() {
 cgroup() {
     mkdir -p /sys/fs/cgroup/bench/$1
     sh -c "echo \$\$ > /sys/fs/cgroup/bench/$1/cgroup.procs; exec sleep 100000" &
-    until [ -s /sys/fs/cgroup/bench/$1/cgroup.procs ]; do usleep 10000; done
+    until grep -q . /sys/fs/cgroup/bench/$1/cgroup.procs; do usleep 10000; done
 }
 within() {
-    sh -c "echo \$\$ > /sys/fs/cgroup/bench/$1/cgroup.procs; $2"
+    sh -c "echo \$\$ > /sys/fs/cgroup/bench/$1/cgroup.procs; cost denied $2 && sleep 1 && exec cost $3"
 }
 start() {
-    folder=$1
-    shift
-    bartizan-enforcer standalone -f /etc/bench/$folder "$@" --denials /run/denials 2> /run/enforcer.log &
+    bartizan-enforcer standalone -f /etc/bench "$@" --denials /run/denials 2> /run/enforcer.log &
     enforcer=$!
     until grep -q enforcing: /run/enforcer.log; do
         kill -0 $enforcer || { cat /run/enforcer.log >&2; exit 1; }
         sleep 1
     done
     sleep 2
-}
-resident() {
     kib=$(sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' /proc/$enforcer/status)
-    echo "{\"resident\": \"$1\", \"kib\": $kib}" >&3
+    echo "{\"resident\": $kib}" >&3
 }
 stop() {
     kill $enforcer

@@ -108,7 +108,7 @@ impl Files {
                 format!("{}/{glob}", if anywhere { "**" } else { &directory })
             } else {
                 match number % 20 {
-                    1 => format!("{directory}/**"),
+                    1 => format!("{directory}/{}/**", random.name()),
                     2 => format!("**/{}", random.name()),
                     _ => format!("{directory}/{}", random.name()),
                 }

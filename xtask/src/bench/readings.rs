@@ -12,8 +12,8 @@ const DRIFT: f64 = 0.005;
 #[derive(Debug)]
 pub(super) struct Readings {
     costs: Vec<Cost>,
-    /// Resident KiB of the enforcer by the policies it had.
-    pub(super) resident: Vec<(String, u64)>,
+    /// KiB of memory that the enforcer has after its start.
+    pub(super) resident: u64,
     /// Instructions that the verifier processed, by hook.
     pub(super) verified: Vec<(String, u64)>,
 }
@@ -30,7 +30,7 @@ struct Cost {
 #[serde(untagged)]
 enum Line {
     Cost(Cost),
-    Resident { resident: String, kib: u64 },
+    Resident { resident: u64 },
     Verified { hook: String, verified: u64 },
 }
 
@@ -39,7 +39,7 @@ impl Readings {
     pub(super) fn parse(report: &str) -> Result<Self> {
         let mut readings = Self {
             costs: Vec::new(),
-            resident: Vec::new(),
+            resident: 0,
             verified: Vec::new(),
         };
         for line in report.lines() {
@@ -47,7 +47,7 @@ impl Readings {
                 .with_context(|| format!("the guest has reported {line:?}"))?
             {
                 Line::Cost(cost) => readings.costs.push(cost),
-                Line::Resident { resident, kib } => readings.resident.push((resident, kib)),
+                Line::Resident { resident } => readings.resident = resident,
                 Line::Verified { hook, verified } => readings.verified.push((hook, verified)),
             }
         }
@@ -107,14 +107,14 @@ mod tests {
         };
         let mut text: String = bases.iter().map(|ns| line(NONE, *ns)).collect();
         text += &line("managed", 10_700.0);
-        text + "{\"resident\":\"all\",\"kib\":9000}\n{\"hook\":\"capable\",\"verified\":77}\n"
+        text + "{\"resident\":9000}\n{\"hook\":\"capable\",\"verified\":77}\n"
     }
 
     #[test]
     fn costs_are_what_is_added_to_the_median_base() {
         let readings = Readings::parse(&report([10_001.0, 10_000.0, 9_990.0])).unwrap();
         assert!((readings.added("managed", "/f").unwrap() - 700.0).abs() < 0.01);
-        assert_eq!(readings.resident, [("all".to_owned(), 9_000)]);
+        assert_eq!(readings.resident, 9_000);
         assert_eq!(readings.verified, [("capable".to_owned(), 77)]);
         assert!(readings.added("managed", "/g").is_err());
     }
