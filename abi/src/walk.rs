@@ -105,7 +105,7 @@ impl Classes {
                 }
             }
             at = above;
-            top += 1;
+            top = top.wrapping_add(1);
             count += 1;
         }
         self.depth = bounded(top);

@@ -163,7 +163,7 @@ impl Machine {
 
     fn kernel_arguments(&self) -> String {
         let mut words = vec![
-            "console=ttyS0 quiet panic=-1 random.trust_cpu=on".to_owned(),
+            "console=ttyS0 quiet panic=-1 random.trust_cpu=on no_timer_check".to_owned(),
             format!("lsm={}", self.lsm),
         ];
         if self.timing == Timing::Instructions {
