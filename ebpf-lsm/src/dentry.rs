@@ -86,6 +86,17 @@ pub extern "C" fn gate_above(table: *const TableValue, dentry: u64, gate: u32, n
     }
 }
 
+/// The answer of [`match_glob`] and [`gate_above`].
+#[inline(always)]
+fn symbol(answer: u64) -> Option<u32> {
+    if answer == UNREADABLE {
+        None
+    } else {
+        Some(answer as u32 & 0xffff)
+    }
+}
+
+/// The answer of [`long_literal`].
 #[inline(always)]
 fn unpack(answer: u64) -> Option<Literal> {
     if answer == UNREADABLE {
@@ -143,17 +154,12 @@ impl Cursor for Direct {
 
     #[inline(always)]
     fn pass_gate_above(self, gate: u32, n: u32) -> Option<u32> {
-        let symbol = gate_above(
+        symbol(gate_above(
             self.table.0.cast(),
             crate::kernel::address(self.dentry),
             gate,
             n,
-        );
-        if symbol == UNREADABLE {
-            None
-        } else {
-            Some(symbol as u32 & 0xffff)
-        }
+        ))
     }
 
     #[inline(always)]
@@ -167,12 +173,12 @@ impl Cursor for Direct {
 
     #[inline(always)]
     fn match_name(self, start: u32) -> Option<u32> {
-        let symbol = match_glob(self.table.0.cast(), self.name(), self.length(), start);
-        if symbol == UNREADABLE {
-            None
-        } else {
-            Some(symbol as u32 & 0xffff)
-        }
+        symbol(match_glob(
+            self.table.0.cast(),
+            self.name(),
+            self.length(),
+            start,
+        ))
     }
 }
 
@@ -216,12 +222,7 @@ impl Cursor for Probed {
 
     #[inline(always)]
     fn pass_gate_above(self, gate: u32, n: u32) -> Option<u32> {
-        let symbol = gate_above(self.table.0.cast(), self.dentry, gate, n);
-        if symbol == UNREADABLE {
-            None
-        } else {
-            Some(symbol as u32 & 0xffff)
-        }
+        symbol(gate_above(self.table.0.cast(), self.dentry, gate, n))
     }
 
     #[inline(always)]
@@ -235,11 +236,11 @@ impl Cursor for Probed {
 
     #[inline(always)]
     fn match_name(self, start: u32) -> Option<u32> {
-        let symbol = match_glob(self.table.0.cast(), self.name(), self.length(), start);
-        if symbol == UNREADABLE {
-            None
-        } else {
-            Some(symbol as u32 & 0xffff)
-        }
+        symbol(match_glob(
+            self.table.0.cast(),
+            self.name(),
+            self.length(),
+            start,
+        ))
     }
 }

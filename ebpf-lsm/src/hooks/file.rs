@@ -5,14 +5,14 @@ use aya_ebpf::programs::LsmContext;
 use bartizan_abi::op::{Operation, Ops};
 use bartizan_abi::table::Automaton;
 
-use crate::identity::{Identity, identify};
+use crate::identity::{Identity, Rules, identify};
 use crate::judge::{Who, judge_file};
 use crate::kernel::{
     DENTRY_SB, FILE_DENTRY, FILE_FLAGS, FILE_MODE, Object, PATH_DENTRY, SB_MAGIC, address,
     errno_eacces, load,
 };
 use crate::subject::subject;
-use crate::walks::{walk, walk_direct, walk_new};
+use crate::walks::{Rows, walk, walk_direct, walk_new};
 
 const FMODE_READ: u32 = 1;
 const FMODE_WRITE: u32 = 2;
@@ -27,39 +27,24 @@ const PIPEFS_MAGIC: u64 = 0x5049_5045;
 /// Judges an operation on an existing file; true: deny.
 #[inline(always)]
 pub fn judge_existing(dentry: u64, ops: Ops) -> bool {
-    match identify(ops) {
-        Identity::Unjudged => false,
-        Identity::Broken => true,
-        Identity::Managed(rules) => {
-            let subject = subject(&rules);
-            let rows = walk(&rules, dentry, Automaton::Files);
-            judge_file(
-                &rules,
-                rows,
-                Who::new(Automaton::Files, subject),
-                ops,
-                dentry,
-            )
-        }
-    }
+    judge_by(dentry, ops, walk)
 }
 
 /// Judges the making of a name; true: deny.
 #[inline(always)]
 pub fn judge_new(dentry: u64, ops: Ops) -> bool {
+    judge_by(dentry, ops, walk_new)
+}
+
+#[inline(always)]
+fn judge_by(dentry: u64, ops: Ops, walk: impl Fn(&Rules, u64, Automaton) -> Rows) -> bool {
     match identify(ops) {
         Identity::Unjudged => false,
         Identity::Broken => true,
         Identity::Managed(rules) => {
-            let subject = subject(&rules);
-            let rows = walk_new(&rules, dentry, Automaton::Files);
-            judge_file(
-                &rules,
-                rows,
-                Who::new(Automaton::Files, subject),
-                ops,
-                dentry,
-            )
+            let who = Who::new(Automaton::Files, subject(&rules));
+            let rows = walk(&rules, dentry, Automaton::Files);
+            judge_file(&rules, rows, who, ops, dentry)
         }
     }
 }
