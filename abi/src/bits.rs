@@ -32,6 +32,25 @@ pub fn any(value: u64) -> u64 {
 
 /// `yes` where `mask` has ones, `no` elsewhere.
 #[inline(always)]
-pub fn pick(mask: u64, yes: u32, no: u32) -> u32 {
-    no ^ ((no ^ yes) & mask as u32)
+pub fn pick(mask: u64, yes: u64, no: u64) -> u64 {
+    no ^ ((no ^ yes) & mask)
+}
+
+/// 0, where LLVM can't make a choice of it: a branch over a comparison costs two
+/// instructions, LLVM's way without one up to ten.
+#[cfg(not(target_arch = "bpf"))]
+#[inline(always)]
+pub fn zero() -> u64 {
+    0
+}
+
+/// 0, where LLVM can't make a choice of it: a branch over a comparison costs two
+/// instructions, LLVM's way without one up to ten.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+pub fn zero() -> u64 {
+    let zero;
+    // SAFETY: sets a register. Not `pure`: then LLVM could do it ahead of the branch.
+    unsafe { core::arch::asm!("{0} = 0", out(reg) zero, options(nomem, nostack)) };
+    zero
 }

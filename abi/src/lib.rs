@@ -3,7 +3,7 @@
 //! ```text
 //!   policy::compile ──► table::Table (1 MiB of bytes) ──► kernel map
 //!                              │
-//!        walk::*  (the same code in the kernel, in tests and in `explain`)
+//!     walk, address  (the same code in the kernel, in tests and in `explain`)
 //!                              │
 //!                       verdict::Decision ──► event::Event ──► ring buffer
 //! ```
@@ -17,10 +17,13 @@
 )]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+pub mod address;
+pub mod automaton;
 pub mod bits;
 pub mod event;
 pub mod fields;
 pub mod limits;
+pub mod literal;
 pub mod maps;
 pub mod op;
 pub mod rows;

@@ -4,9 +4,9 @@
 /// offset by a mask. Refused above, never truncated.
 pub const TABLE_SIZE: u32 = 1 << 20;
 /// Components of a path that the kernel walks; deeper is *unresolved*.
-pub const MAX_DEPTH: u32 = 64;
+pub const MAX_DEPTH: u64 = 64;
 /// Bytes of one path component (`NAME_MAX`).
-pub const MAX_NAME: u32 = 255;
+pub const MAX_NAME: u64 = 255;
 /// Rules of one linked rule map; rule numbers are `u16`.
 pub const MAX_RULES: usize = 16_384;
 /// Classes of calling executables in one rule map, the two fixed ones included.

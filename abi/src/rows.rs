@@ -2,13 +2,29 @@
 
 use crate::bits::{any, pick};
 use crate::op::{Operation, Ops};
-use crate::table::{ATTRIBUTION_SIZE, At, Kind, MAX_ATTRIBUTIONS, NO_RULE, Table, header, record};
+use crate::table::{
+    ATTRIBUTION_SIZE, At, Kind, MAX_ATTRIBUTIONS, NO_RULE, RECORD_SIZE, Table, header, record,
+};
 use crate::verdict::{Defaults, Masks, Outcome};
+
+/// Whether a row and a leaf's row simply allow some operations, whoever calls: then
+/// there is nothing to look up. What isn't settled may still be allowed.
+#[inline(always)]
+pub fn is_settled<T: Table>(table: T, row: u64, leaf: u64, ops: Ops) -> bool {
+    leaf == 0 && row_ops(table, row) & u64::from(ops) == 0
+}
+
+/// Operations that a row may deny or report for some caller.
+#[inline(always)]
+fn row_ops<T: Table>(table: T, row: u64) -> u64 {
+    let list = table.header().u32(header::ROW_OPS);
+    table.at(list.wrapping_add(row << 2)).u32(0)
+}
 
 /// The record of a row for one subject, as its offset. `owner` is asked only if a
 /// rule of that row makes an exception for the file's owner.
 #[inline(always)]
-pub fn record_at<T: Table>(table: T, row: u32, subject: u32, owner: impl FnOnce() -> bool) -> u32 {
+pub fn record_at<T: Table>(table: T, row: u64, subject: u64, owner: impl FnOnce() -> bool) -> u64 {
     let head = table.header();
     let cell = row
         .wrapping_mul(head.u32(header::SUBJECTS))
@@ -18,21 +34,21 @@ pub fn record_at<T: Table>(table: T, row: u32, subject: u32, owner: impl FnOnce(
         .u16(0)
         << 5;
     if table.at(offset).u32(record::OWNER) != 0 && owner() {
-        return offset + crate::table::RECORD_SIZE;
+        return offset + u64::from(RECORD_SIZE);
     }
     offset
 }
 
 /// The masks of a record.
 #[inline(always)]
-pub fn masks<T: Table>(table: T, offset: u32) -> Masks {
+pub fn masks<T: Table>(table: T, offset: u64) -> Masks {
     let at = table.at(offset);
     Masks {
-        enforce_deny: at.u32(0),
-        enforce_allow: at.u32(4),
-        audit_deny: at.u32(8),
-        audit_allow: at.u32(12),
-        report: at.u32(16),
+        enforce_deny: at.u32(0) as Ops,
+        enforce_allow: at.u32(4) as Ops,
+        audit_deny: at.u32(8) as Ops,
+        audit_allow: at.u32(12) as Ops,
+        report: at.u32(16) as Ops,
     }
 }
 
@@ -41,8 +57,8 @@ pub fn masks<T: Table>(table: T, offset: u32) -> Masks {
 pub fn defaults<T: Table>(table: T) -> Defaults {
     let head = table.header();
     Defaults {
-        enforce: head.u32(header::DEFAULT_ENFORCE),
-        audit: head.u32(header::DEFAULT_AUDIT),
+        enforce: head.u32(header::DEFAULT_ENFORCE) as Ops,
+        audit: head.u32(header::DEFAULT_AUDIT) as Ops,
     }
 }
 
@@ -51,28 +67,26 @@ pub fn defaults<T: Table>(table: T) -> Defaults {
 pub fn unresolved_defaults<T: Table>(table: T) -> Defaults {
     let head = table.header();
     Defaults {
-        enforce: head.u32(header::UNRESOLVED_ENFORCE),
-        audit: head.u32(header::UNRESOLVED_AUDIT),
+        enforce: head.u32(header::UNRESOLVED_ENFORCE) as Ops,
+        audit: head.u32(header::UNRESOLVED_AUDIT) as Ops,
     }
 }
 
 /// The lowest rule of a record that has `op` in its mask of `kind`; [`NO_RULE`] if none.
 #[inline(always)]
-pub fn rule_in<T: Table>(table: T, offset: u32, kind: Kind, op: Ops) -> u32 {
+pub fn rule_in<T: Table>(table: T, offset: u64, kind: Kind, op: Ops) -> u64 {
     let at = table.at(offset);
     let list = at.u32(record::ATTRIBUTION);
     let count = at.u32(record::ATTRIBUTIONS);
-    let mut rule = u32::from(NO_RULE);
+    let mut rule = u64::from(NO_RULE);
     let mut found = 0;
     let mut i = 0;
-    while i < MAX_ATTRIBUTIONS {
+    while i < u64::from(MAX_ATTRIBUTIONS) {
         if i >= count {
             break;
         }
-        let entry = table.at(list.wrapping_add(i * ATTRIBUTION_SIZE));
-        let matches = any(u64::from(entry.u32(0) & op))
-            & !any(u64::from(entry.u16(6) ^ kind as u32))
-            & !found;
+        let entry = table.at(list.wrapping_add(i * u64::from(ATTRIBUTION_SIZE)));
+        let matches = any(entry.u32(0) & u64::from(op)) & !any(entry.u16(6) ^ kind as u64) & !found;
         rule = pick(matches, entry.u16(4), rule);
         found |= matches;
         i += 1;
@@ -83,7 +97,7 @@ pub fn rule_in<T: Table>(table: T, offset: u32, kind: Kind, op: Ops) -> u32 {
 /// The rule to name for an outcome: the lowest matching rule of the records looked
 /// at, else the default's. `records` are offsets from [`record_at`].
 #[inline(always)]
-pub fn rule<T: Table>(table: T, records: [u32; 2], outcome: Outcome, op: Operation) -> u32 {
+pub fn rule<T: Table>(table: T, records: [u64; 2], outcome: Outcome, op: Operation) -> u64 {
     rule_by(table, records, outcome, op, |record, kind, op| {
         rule_in(table, record, kind, op)
     })
@@ -93,26 +107,26 @@ pub fn rule<T: Table>(table: T, records: [u32; 2], outcome: Outcome, op: Operati
 #[inline(always)]
 pub fn rule_by<T: Table>(
     table: T,
-    records: [u32; 2],
+    records: [u64; 2],
     outcome: Outcome,
     op: Operation,
-    rule_in: impl Fn(u32, Kind, Ops) -> u32,
-) -> u32 {
+    rule_in: impl Fn(u64, Kind, Ops) -> u64,
+) -> u64 {
     let kind = match outcome {
         Outcome::Deny => Kind::EnforceDeny,
         Outcome::WouldDeny => Kind::AuditDeny,
         Outcome::Audit => Kind::Report,
-        Outcome::Allow | Outcome::Unresolved => return u32::from(NO_RULE),
+        Outcome::Allow | Outcome::Unresolved => return u64::from(NO_RULE),
     };
     let first = rule_in(records[0], kind, op.bit());
     let second = rule_in(records[1], kind, op.bit());
     let rule = if first < second { first } else { second };
-    if rule != u32::from(NO_RULE) {
+    if rule != u64::from(NO_RULE) {
         return rule;
     }
     let list = match outcome {
         Outcome::Deny => header::DEFAULT_RULES_ENFORCE,
         _ => header::DEFAULT_RULES_AUDIT,
     };
-    table.at(list + (op as u32) * 2).u16(0)
+    table.at(u64::from(list) + (op as u64) * 2).u16(0)
 }

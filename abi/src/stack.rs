@@ -16,16 +16,12 @@ impl Stack {
         Self([0; MAX_DEPTH as usize])
     }
 
-    pub(crate) fn start(&mut self, zero: u32) {
-        self.set(zero, 0);
+    pub(crate) fn set(&mut self, i: u64, value: u64) {
+        self.0[i as usize % self.0.len()] = value as u16;
     }
 
-    pub(crate) fn set(&mut self, i: u32, value: u32) {
-        self.0[(i & (MAX_DEPTH - 1)) as usize] = value as u16;
-    }
-
-    pub(crate) fn get(&self, i: u32) -> u32 {
-        self.0[(i & (MAX_DEPTH - 1)) as usize] as u32
+    pub(crate) fn get(&self, i: u64) -> u64 {
+        u64::from(self.0[i as usize % self.0.len()])
     }
 }
 
@@ -41,15 +37,10 @@ impl Stack {
         Self(core::mem::MaybeUninit::uninit())
     }
 
-    /// `zero` must be 0 without the verifier knowing it: a store at an unknown
-    /// offset marks the whole array as initialised.
+    /// The first store must be at an index that the verifier doesn't know: a store at an
+    /// unknown offset marks the whole array as initialised.
     #[inline(always)]
-    pub(crate) fn start(&mut self, zero: u32) {
-        self.set(zero, 0);
-    }
-
-    #[inline(always)]
-    pub(crate) fn set(&mut self, i: u32, value: u32) {
+    pub(crate) fn set(&mut self, i: u64, value: u64) {
         let i = masked(i);
         // SAFETY: `masked` keeps the index below MAX_DEPTH.
         unsafe {
@@ -62,10 +53,10 @@ impl Stack {
     }
 
     #[inline(always)]
-    pub(crate) fn get(&self, i: u32) -> u32 {
+    pub(crate) fn get(&self, i: u64) -> u64 {
         let i = masked(i);
         // SAFETY: as above; the verifier checks that it was initialised.
-        unsafe { self.0.as_ptr().cast::<u16>().add(i).read_volatile() as u32 }
+        unsafe { self.0.as_ptr().cast::<u16>().add(i).read_volatile().into() }
     }
 }
 
@@ -73,25 +64,23 @@ impl Stack {
 /// wherever the loop that counted it ended: so what follows is verified once.
 #[cfg(target_arch = "bpf")]
 #[inline(always)]
-pub(crate) fn bounded(depth: u32) -> u32 {
-    let mut depth = u64::from(depth);
+pub(crate) fn bounded(mut depth: u64) -> u64 {
     // SAFETY: plain arithmetic on a register.
     unsafe { core::arch::asm!("{0} &= 127", inout(reg) depth, options(pure, nomem, nostack)) };
-    depth as u32
+    depth
 }
 
 /// Nothing to do where no verifier looks.
 #[cfg(not(target_arch = "bpf"))]
 #[inline(always)]
-pub(crate) fn bounded(depth: u32) -> u32 {
+pub(crate) fn bounded(depth: u64) -> u64 {
     depth
 }
 
 /// `i & 63` where LLVM can neither move nor drop it.
 #[cfg(target_arch = "bpf")]
 #[inline(always)]
-fn masked(i: u32) -> usize {
-    let mut i = u64::from(i);
+fn masked(mut i: u64) -> usize {
     // SAFETY: plain arithmetic on a register.
     unsafe { core::arch::asm!("{0} &= 63", inout(reg) i, options(pure, nomem, nostack)) };
     i as usize

@@ -3,12 +3,13 @@
 //! ```text
 //!   0     header (fields at the constants below)
 //!   512   displacements of the literal hash, 4096 x u16
-//!   ...   literals   32 B  {w0 w1 w2: u64, class, leaf, len, ext: u16}
+//!   ...   literals   32 B  {w0 w1 w2: u64, class, leaf, ext, len: u16}
 //!   ...   ext words   8 B  bytes 24.. of longer literals
 //!   ...   states     16 B  {base: u32, default, row, gate_dir, gate_leaf: u16, -}
 //!   ...   comb        4 B  {check: u16, next: u16}
 //!   ...   gates      32 B  {first, last: u64 sets, start: u16, -}
 //!   ...   leaf rows   4 B  {process: u16, files: u16} per leaf class
+//!   ...   row ops     4 B  operations that a row doesn't simply allow
 //!   ...   rows        2 B  record number per row and subject
 //!   ...   records    32 B  {5 masks, owner, attribution: u32, length: u32}
 //!   ...   attribution 8 B  {ops: u32, rule: u16, kind: u16}
@@ -24,7 +25,7 @@ use crate::limits::TABLE_SIZE;
 /// "BRZT", little-endian.
 pub const MAGIC: u32 = 0x545a_5242;
 /// Layout version; a table of another one is not loaded.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Bytes behind [`TABLE_SIZE`] in the kernel's value, so that a record at any
 /// masked offset can be read whole.
@@ -72,6 +73,9 @@ pub mod header {
     pub const JUDGED: u32 = 76;
     /// `u32` x 5: start states by [`super::Automaton`], 0 where no rule has one.
     pub const STARTS: u32 = 80;
+    /// `u32`: offset of the row ops: per row, operations that it may deny or report for
+    /// some caller. What isn't there it allows, whoever calls.
+    pub const ROW_OPS: u32 = 100;
     /// `u16` x 32: rule of an enforced default, by operation number.
     pub const DEFAULT_RULES_ENFORCE: u32 = 128;
     /// `u16` x 32: rule of an audited default.
@@ -165,35 +169,36 @@ pub enum Automaton {
     Files = 1,
     /// Paths of calling executables; rows are subjects.
     Subject = 2,
-    /// Protocol, family, address and port; symbols are bytes ([`crate::walk::Address`]).
+    /// Protocol, family, address and port; symbols are bytes ([`crate::address::Address`]).
     Address = 3,
-    /// Kind of a new socket; one symbol ([`crate::walk::socket_symbol`]).
+    /// Kind of a new socket; one symbol ([`crate::address::socket_symbol`]).
     Socket = 4,
 }
 
 /// Subject of a task whose executable has no name in its container.
 /// Deny rules with `from` apply to it, allow rules with `from` don't.
-pub const SUBJECT_UNRESOLVED: u32 = 0;
+pub const SUBJECT_UNRESOLVED: u64 = 0;
 /// Subject of the runtime that is about to start the container: in no `from`,
 /// in no `exceptFrom`.
-pub const SUBJECT_RUNTIME: u32 = 1;
+pub const SUBJECT_RUNTIME: u64 = 1;
 
 /// Where a table's bytes are.
 pub trait Table: Copy {
     /// A place in them.
     type At: At;
     /// The place at `offset`, taken modulo [`TABLE_SIZE`].
-    fn at(self, offset: u32) -> Self::At;
+    fn at(self, offset: u64) -> Self::At;
     /// The header, without a bounds check.
     fn header(self) -> Self::At;
 }
 
-/// A place in a table; `field + size` must not exceed [`SLACK`] (512 in the header).
+/// A place in a table; `field + size` must not exceed [`SLACK`]. (For places that are
+/// known to be near the beginning, fields may be as large as the table.)
 pub trait At: Copy {
     /// Reads two bytes.
-    fn u16(self, field: u32) -> u32;
+    fn u16(self, field: u32) -> u64;
     /// Reads four bytes.
-    fn u32(self, field: u32) -> u32;
+    fn u32(self, field: u32) -> u64;
     /// Reads eight bytes.
     fn u64(self, field: u32) -> u64;
 }
@@ -209,10 +214,10 @@ pub struct BytesAt<'a>(&'a [u8]);
 impl<'a> Table for Bytes<'a> {
     type At = BytesAt<'a>;
 
-    fn at(self, offset: u32) -> BytesAt<'a> {
+    fn at(self, offset: u64) -> BytesAt<'a> {
         BytesAt(
             self.0
-                .get((offset & (TABLE_SIZE - 1)) as usize..)
+                .get((offset & u64::from(TABLE_SIZE - 1)) as usize..)
                 .unwrap_or(&[]),
         )
     }
@@ -233,12 +238,12 @@ impl BytesAt<'_> {
 }
 
 impl At for BytesAt<'_> {
-    fn u16(self, field: u32) -> u32 {
-        u16::from_le_bytes(self.read(field)) as u32
+    fn u16(self, field: u32) -> u64 {
+        u64::from(u16::from_le_bytes(self.read(field)))
     }
 
-    fn u32(self, field: u32) -> u32 {
-        u32::from_le_bytes(self.read(field))
+    fn u32(self, field: u32) -> u64 {
+        u64::from(u32::from_le_bytes(self.read(field)))
     }
 
     fn u64(self, field: u32) -> u64 {

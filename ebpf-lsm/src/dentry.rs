@@ -4,10 +4,12 @@
 //! [`Probed`] reads by address, for everything else and for paths that come from an
 //! untyped pointer; it is verified once per program, inside a global function.
 
+use bartizan_abi::automaton::{self, Words};
 use bartizan_abi::fields::dentry::{INLINE, LEN, NAME, PARENT};
 use bartizan_abi::limits::MAX_DEPTH;
+use bartizan_abi::literal::{self, Literal};
 use bartizan_abi::table::{At, Table, gate};
-use bartizan_abi::walk::{self, Cursor, Literal, Words};
+use bartizan_abi::walk::{self, Cursor};
 
 use crate::kernel::{Object, load_at, peek, try_peek};
 use crate::table::{Compiled, TableValue};
@@ -18,10 +20,10 @@ pub struct NameAt(u64);
 
 impl Words for NameAt {
     #[inline(always)]
-    fn word(self, i: u32) -> Option<u64> {
+    fn word(self, i: u64) -> Option<u64> {
         // Names are in memory of their length rounded up to 8 at least (inline names
         // are in the dentry, others in a kmalloc object), so whole words can be read.
-        try_peek(self.0 + u64::from(i) * 8)
+        try_peek(self.0 + i * 8)
     }
 }
 
@@ -31,12 +33,12 @@ const UNREADABLE: u64 = u64::MAX;
 /// The literal that a long name is, packed.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn long_literal(table: *const TableValue, name: u64, len: u32) -> u64 {
+pub extern "C" fn long_literal(table: *const TableValue, name: u64, len: u64) -> u64 {
     if table.is_null() {
         return UNREADABLE;
     }
-    match walk::literal_long(Compiled::new(table), NameAt(name), len) {
-        Some(literal) => u64::from(literal.class) | u64::from(literal.leaf) << 16,
+    match literal::literal_long(Compiled::new(table), NameAt(name), len) {
+        Some(literal) => literal.class | literal.leaf << 16,
         None => UNREADABLE,
     }
 }
@@ -44,12 +46,12 @@ pub extern "C" fn long_literal(table: *const TableValue, name: u64, len: u32) ->
 /// The symbol of a name in a byte automaton.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn match_glob(table: *const TableValue, name: u64, len: u32, start: u32) -> u64 {
+pub extern "C" fn match_glob(table: *const TableValue, name: u64, len: u64, start: u64) -> u64 {
     if table.is_null() {
         return UNREADABLE;
     }
-    match walk::match_name(Compiled::new(table), NameAt(name), len, start) {
-        Some(symbol) => u64::from(symbol),
+    match automaton::match_name(Compiled::new(table), NameAt(name), len, start) {
+        Some(symbol) => symbol,
         None => UNREADABLE,
     }
 }
@@ -57,7 +59,7 @@ pub extern "C" fn match_glob(table: *const TableValue, name: u64, len: u32, star
 /// The symbol of the component `n` above a dentry, under a gate.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn gate_above(table: *const TableValue, dentry: u64, gate: u32, n: u32) -> u64 {
+pub extern "C" fn gate_above(table: *const TableValue, dentry: u64, gate: u64, n: u64) -> u64 {
     if table.is_null() {
         return UNREADABLE;
     }
@@ -80,19 +82,19 @@ pub extern "C" fn gate_above(table: *const TableValue, dentry: u64, gate: u32, n
         return 0;
     }
     let start = table.at(gate << 5).u16(gate::START);
-    match walk::match_name(table, NameAt(name.name()), name.length(), start) {
-        Some(symbol) => u64::from(symbol),
+    match automaton::match_name(table, NameAt(name.name()), name.length(), start) {
+        Some(symbol) => symbol,
         None => UNREADABLE,
     }
 }
 
 /// The answer of [`match_glob`] and [`gate_above`].
 #[inline(always)]
-fn symbol(answer: u64) -> Option<u32> {
+fn symbol(answer: u64) -> Option<u64> {
     if answer == UNREADABLE {
         None
     } else {
-        Some(answer as u32 & 0xffff)
+        Some(answer & 0xffff)
     }
 }
 
@@ -103,8 +105,8 @@ fn unpack(answer: u64) -> Option<Literal> {
         return None;
     }
     Some(Literal {
-        class: answer as u32 & 0xffff,
-        leaf: (answer >> 16) as u32 & 0xffff,
+        class: answer & 0xffff,
+        leaf: answer >> 16 & 0xffff,
     })
 }
 
@@ -126,12 +128,12 @@ impl Direct {
 
 impl Cursor for Direct {
     #[inline(always)]
-    fn length(self) -> u32 {
-        load_at(self.dentry, LEN)
+    fn length(self) -> u64 {
+        load_at::<u32>(self.dentry, LEN).into()
     }
 
     #[inline(always)]
-    fn word(self, i: u32) -> u64 {
+    fn word(self, i: u64) -> u64 {
         // Constant offsets only: a typed pointer takes no others.
         match i {
             0 => load_at(self.dentry, INLINE),
@@ -153,7 +155,7 @@ impl Cursor for Direct {
     }
 
     #[inline(always)]
-    fn pass_gate_above(self, gate: u32, n: u32) -> Option<u32> {
+    fn pass_gate_above(self, gate: u64, n: u64) -> Option<u64> {
         symbol(gate_above(
             self.table.0.cast(),
             crate::kernel::address(self.dentry),
@@ -172,7 +174,7 @@ impl Cursor for Direct {
     }
 
     #[inline(always)]
-    fn match_name(self, start: u32) -> Option<u32> {
+    fn match_name(self, start: u64) -> Option<u64> {
         symbol(match_glob(
             self.table.0.cast(),
             self.name(),
@@ -200,13 +202,13 @@ impl Probed {
 
 impl Cursor for Probed {
     #[inline(always)]
-    fn length(self) -> u32 {
-        peek(self.dentry + LEN as u64)
+    fn length(self) -> u64 {
+        peek::<u32>(self.dentry + LEN as u64).into()
     }
 
     #[inline(always)]
-    fn word(self, i: u32) -> u64 {
-        peek(self.dentry + INLINE as u64 + u64::from(i) * 8)
+    fn word(self, i: u64) -> u64 {
+        peek(self.dentry + INLINE as u64 + i * 8)
     }
 
     #[inline(always)]
@@ -221,7 +223,7 @@ impl Cursor for Probed {
     }
 
     #[inline(always)]
-    fn pass_gate_above(self, gate: u32, n: u32) -> Option<u32> {
+    fn pass_gate_above(self, gate: u64, n: u64) -> Option<u64> {
         symbol(gate_above(self.table.0.cast(), self.dentry, gate, n))
     }
 
@@ -235,7 +237,7 @@ impl Cursor for Probed {
     }
 
     #[inline(always)]
-    fn match_name(self, start: u32) -> Option<u32> {
+    fn match_name(self, start: u64) -> Option<u64> {
         symbol(match_glob(
             self.table.0.cast(),
             self.name(),

@@ -82,7 +82,7 @@ pub fn identify(ops: Ops) -> Identity {
         return Identity::Broken;
     };
     let table = Compiled::new(table);
-    if table.header().u32(header::JUDGED) & ops == 0 {
+    if table.header().u32(header::JUDGED) & u64::from(ops) == 0 {
         return Identity::Unjudged;
     }
     Identity::Managed(Rules { binding, table })

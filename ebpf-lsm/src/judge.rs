@@ -4,7 +4,7 @@
 use aya_ebpf::helpers::bpf_get_current_task_btf;
 use bartizan_abi::fields::dentry::INODE;
 use bartizan_abi::op::Ops;
-use bartizan_abi::rows::{defaults, masks, record_at, unresolved_defaults};
+use bartizan_abi::rows::{defaults, is_settled, masks, record_at, unresolved_defaults};
 use bartizan_abi::table::{At, Automaton, Table, header};
 use bartizan_abi::verdict::{Decision, Masks, Outcome, decide};
 
@@ -12,19 +12,9 @@ use crate::identity::Rules;
 use crate::kernel::{CRED_FSUID, INODE_UID, Object, TASK_CRED, load, peek, try_peek};
 use crate::maps::count;
 use crate::report::{Report, report};
+use crate::subject::subject;
 use crate::walks::Rows;
 use bartizan_abi::maps::Stat;
-
-/// By which automaton's rows, and for whom: one register, as a call has only five.
-#[derive(Clone, Copy)]
-pub struct Who(u32);
-
-impl Who {
-    #[inline(always)]
-    pub fn new(automaton: Automaton, subject: u32) -> Self {
-        Self(automaton as u32 | subject << 8)
-    }
-}
 
 /// What an operation is done to.
 pub struct Target {
@@ -65,17 +55,41 @@ fn owns(dentry: u64) -> bool {
     uid == Some(fsuid)
 }
 
-/// Judges file operations; true: deny. A function of its own, for its stack.
+/// Judges file operations by the rows of `automaton`; true: deny. Most end here: what a
+/// row allows to every caller needs no caller.
+#[inline(always)]
+pub fn judge_file(rules: &Rules, rows: Rows, automaton: Automaton, ops: Ops, dentry: u64) -> bool {
+    if let Some((row, leaf)) = rows.named()
+        && is_settled(rules.table, row, leaf, ops)
+    {
+        return false;
+    }
+    let who = Who::new(automaton, subject(rules));
+    judge_by_caller(rules, rows, who, ops, dentry)
+}
+
+/// By which automaton's rows, and for whom: one register, as a call has only five.
+#[derive(Clone, Copy)]
+struct Who(u64);
+
+impl Who {
+    #[inline(always)]
+    fn new(automaton: Automaton, subject: u64) -> Self {
+        Self(automaton as u64 | subject << 8)
+    }
+}
+
+/// A function of its own, for its stack.
 #[inline(never)]
-pub fn judge_file(rules: &Rules, rows: Rows, who: Who, ops: Ops, dentry: u64) -> bool {
-    let (automaton, subject) = (who.0 & 0xff, who.0 >> 8);
+fn judge_by_caller(rules: &Rules, rows: Rows, who: Who, ops: Ops, dentry: u64) -> bool {
+    let (automaton, subject) = (who.0 as u32 & 0xff, who.0 >> 8);
     let table = rules.table;
     let (path, leaf, unresolved) = match rows.named() {
         Some((path, leaf)) => (path, leaf, false),
         None => {
             count(Stat::Unresolved);
-            let row = table.header().u32(header::UNRESOLVED_ROWS + automaton * 4);
-            (row, 0, true)
+            let field = header::UNRESOLVED_ROWS + automaton * 4;
+            (table.header().u32(field), 0, true)
         }
     };
     let first = record_at(table, path, subject, || owns(dentry));
@@ -97,7 +111,7 @@ pub fn judge_file(rules: &Rules, rows: Rows, who: Who, ops: Ops, dentry: u64) ->
         }
         decision = Decision {
             outcome: Outcome::Unresolved,
-            ops: ops & table.header().u32(header::JUDGED),
+            ops: ops & table.header().u32(header::JUDGED) as Ops,
         };
         if decision.ops == 0 {
             return false;
@@ -108,15 +122,12 @@ pub fn judge_file(rules: &Rules, rows: Rows, who: Who, ops: Ops, dentry: u64) ->
 
 /// Judges an operation that has one row; true: deny. `quiet`: don't report.
 #[inline(always)]
-pub fn judge_row(
-    rules: &Rules,
-    row: u32,
-    subject: u32,
-    ops: Ops,
-    target: &Target,
-    quiet: bool,
-) -> bool {
+pub fn judge_row(rules: &Rules, row: u64, ops: Ops, target: &Target, quiet: bool) -> bool {
     let table = rules.table;
+    if is_settled(table, row, 0, ops) {
+        return false;
+    }
+    let subject = subject(rules);
     let record = record_at(table, row, subject, || false);
     let said: Masks = masks(table, record);
     let decision = decide(said, defaults(table), ops);
@@ -130,11 +141,11 @@ pub fn judge_row(
 }
 
 #[inline(always)]
-fn finish(rules: &Rules, decision: Decision, records: [u32; 2], target: &Target) -> bool {
+fn finish(rules: &Rules, decision: Decision, records: [u64; 2], target: &Target) -> bool {
     let what = Report {
         outcome: decision.outcome as u32,
         ops: decision.ops,
-        records,
+        records: records.map(|record| record as u32),
         dentry: target.dentry,
         high: target.high,
         low: target.low,

@@ -71,10 +71,10 @@ pub extern "C" fn report(
     };
     let rule = rule_by(
         rules.table,
-        what.records,
+        what.records.map(u64::from),
         outcome,
         operation,
-        |record, kind, op| first_rule(table, record, kind as u32, op) as u32 & 0xffff,
+        |record, kind, op| first_rule(table, record, kind as u32, op) & 0xffff,
     ) as u16;
     tally(&CounterKey {
         workload: binding.workload,
@@ -132,7 +132,7 @@ pub extern "C" fn report(
 /// [`rule_in`], verified once.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn first_rule(table: *const TableValue, record: u32, kind: u32, op: u32) -> u64 {
+pub extern "C" fn first_rule(table: *const TableValue, record: u64, kind: u32, op: u32) -> u64 {
     if table.is_null() {
         return u64::from(NO_RULE);
     }
@@ -141,7 +141,7 @@ pub extern "C" fn first_rule(table: *const TableValue, record: u32, kind: u32, o
         1 => Kind::AuditDeny,
         _ => Kind::Report,
     };
-    u64::from(rule_in(Compiled::new(table), record, kind, op))
+    rule_in(Compiled::new(table), record, kind, op)
 }
 
 /// Number of the lowest bit, without a loop.
@@ -203,7 +203,7 @@ fn path(rules: &Rules, to: *mut PathBytes, dentry: u64) {
 /// [`PATH_CUT`] or 0.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn copy_path(to: *mut PathBytes, dentry: u64, end: u64, depth: u32) -> u64 {
+pub extern "C" fn copy_path(to: *mut PathBytes, dentry: u64, end: u64, depth: u64) -> u64 {
     if to.is_null() {
         return 0;
     }

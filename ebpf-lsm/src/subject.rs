@@ -29,10 +29,17 @@ pub fn executable(task: Object) -> Object {
 
 /// The current task's subject; 0 in tables whose rules don't look at the caller.
 #[inline(always)]
-pub fn subject(rules: &Rules) -> u32 {
+pub fn subject(rules: &Rules) -> u64 {
     if rules.table.header().u32(header::SUBJECTS) == 1 {
         return 0;
     }
+    looked_at(rules)
+}
+
+/// The current task's subject, and with it what it has to be told from: an exec ends the
+/// runtime's state only if the task was looked at before.
+#[inline(always)]
+pub fn looked_at(rules: &Rules) -> u64 {
     // SAFETY: no arguments.
     let task: Object = unsafe { bpf_get_current_task_btf() }.cast_const().cast();
     let exec_id: u64 = load(task, &TASK_EXEC_ID);
@@ -48,7 +55,7 @@ pub fn subject(rules: &Rules) -> u32 {
             return SUBJECT_RUNTIME;
         }
         if state.generation == generation && state.exec_id == exec_id {
-            return state.subject;
+            return state.subject.into();
         }
     }
     let dentry = executable(task);
@@ -63,7 +70,7 @@ pub fn subject(rules: &Rules) -> u32 {
     if let Some(state) = state {
         // SAFETY: as above.
         let state = unsafe { &mut *state };
-        state.subject = subject;
+        state.subject = subject as u32;
         state.exec_id = exec_id;
         state.generation = generation;
         state.state = 0;

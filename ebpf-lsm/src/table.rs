@@ -25,8 +25,7 @@ impl Table for Compiled {
     type At = CompiledAt;
 
     #[inline(always)]
-    fn at(self, offset: u32) -> CompiledAt {
-        let mut offset = offset as u64;
+    fn at(self, mut offset: u64) -> CompiledAt {
         // In assembly, so that LLVM can neither move the mask away from the addition
         // nor drop it: the verifier needs the bound here.
         // SAFETY: plain arithmetic on a register.
@@ -53,13 +52,13 @@ impl CompiledAt {
 
 impl At for CompiledAt {
     #[inline(always)]
-    fn u16(self, field: u32) -> u32 {
-        self.read::<u16>(field) as u32
+    fn u16(self, field: u32) -> u64 {
+        self.read::<u16>(field).into()
     }
 
     #[inline(always)]
-    fn u32(self, field: u32) -> u32 {
-        self.read(field)
+    fn u32(self, field: u32) -> u64 {
+        self.read::<u32>(field).into()
     }
 
     #[inline(always)]

@@ -1,13 +1,14 @@
 //! From a dentry to rows: the walk, and the container's mount table.
 
 use aya_ebpf::helpers::bpf_get_current_task_btf;
+use bartizan_abi::automaton::row_of;
 use bartizan_abi::fields::dentry::{INODE, PARENT, PPREV};
 use bartizan_abi::limits::{MAX_DEPTH, MOUNT_SLOTS};
 use bartizan_abi::maps::{
     Binding, MOUNT_MULTI, MOUNT_PROBES, MOUNT_ROOT, MOUNT_USED, Mount, PROVISIONAL, mount_slot,
 };
 use bartizan_abi::table::{Automaton, Table};
-use bartizan_abi::walk::{Classes, Cursor, leaf_rows, row_of};
+use bartizan_abi::walk::{Classes, Classified, Cursor, leaf_rows};
 
 use crate::dentry::{Direct, Probed};
 use crate::identity::Rules;
@@ -25,17 +26,17 @@ const UNRESOLVED: Rows = Rows(u64::MAX);
 
 impl Rows {
     #[inline(always)]
-    fn new(path: u32, leaf: u32) -> Self {
-        Self(u64::from(path) | u64::from(leaf) << 16)
+    fn new(path: u64, leaf: u64) -> Self {
+        Self(path | leaf << 16)
     }
 
     /// The rows, or `None` if the path has no name.
     #[inline(always)]
-    pub fn named(self) -> Option<(u32, u32)> {
+    pub fn named(self) -> Option<(u64, u64)> {
         if self.0 == UNRESOLVED.0 {
             return None;
         }
-        Some((self.0 as u32 & 0xffff, (self.0 >> 16) as u32 & 0xffff))
+        Some((self.0 & 0xffff, self.0 >> 16 & 0xffff))
     }
 }
 
@@ -80,7 +81,7 @@ pub fn walk_direct(rules: &Rules, dentry: Object) -> Rows {
     if pprev == 0 && dentry != end {
         return UNRESOLVED;
     }
-    let mut start = binding.root.files as u32;
+    let mut start = u64::from(binding.root.files);
     let mut depth = WHOLE;
     let plain = binding.root.flags & (MOUNT_ROOT | MOUNT_MULTI) == MOUNT_ROOT
         && binding.root.dev == load(sb, &SB_DEV);
@@ -92,8 +93,8 @@ pub fn walk_direct(rules: &Rules, dentry: Object) -> Rows {
         if found & ITSELF != 0 {
             return Rows(found & 0xffff_ffff);
         }
-        start = found as u32 & 0xffff;
-        depth = (found >> 16) as u32 & 0xff;
+        start = found & 0xffff;
+        depth = found >> 16 & 0xff;
     }
     let path = Direct {
         table: rules.table,
@@ -101,16 +102,17 @@ pub fn walk_direct(rules: &Rules, dentry: Object) -> Rows {
         end,
     };
     let mut classes = Classes::new();
-    let Some(top) = classes.classify(rules.table, path) else {
+    let Some(found) = classes.classify(rules.table, path) else {
         return UNRESOLVED;
     };
-    if top.dentry != end {
+    if found.root.dentry != end {
         return UNRESOLVED;
     }
     rows(
         rules.table,
         path,
         &classes,
+        &found,
         start,
         depth,
         Automaton::Files as u32,
@@ -122,7 +124,7 @@ pub fn walk_direct(rules: &Rules, dentry: Object) -> Rows {
 const FOUND: u64 = 1 << 32;
 
 /// "All components", as the number of those below a mount.
-const WHOLE: u32 = 0xff;
+const WHOLE: u64 = 0xff;
 
 /// The second pass, and the leaf's row.
 #[inline(always)]
@@ -130,11 +132,12 @@ fn rows<T: Table, C: Cursor>(
     table: T,
     path: C,
     classes: &Classes,
-    start: u32,
-    below: u32,
+    found: &Classified<C>,
+    start: u64,
+    below: u64,
     automaton: u32,
 ) -> Rows {
-    let mut depth = classes.depth;
+    let mut depth = found.depth;
     if below < depth {
         depth = below;
     }
@@ -145,7 +148,7 @@ fn rows<T: Table, C: Cursor>(
     let Some(row) = classes.row(table, path, start, depth) else {
         return UNRESOLVED;
     };
-    let (process, files) = leaf_rows(table, classes.leaf);
+    let (process, files) = leaf_rows(table, found.leaf);
     let leaf = match automaton {
         0 => process,
         1 => files,
@@ -201,14 +204,14 @@ pub extern "C" fn find_mount(binding: *const Binding, dentry: u64, dev: u32) -> 
     let Some(whole) = probe(binding, dev, 0) else {
         return 0;
     };
-    let whole = u64::from(whole) | FOUND | u64::from(WHOLE) << 8;
+    let whole = u64::from(whole) | FOUND | WHOLE << 8;
     let Some(mount) = mount_at(binding, whole) else {
         return 0;
     };
     if mount.flags & MOUNT_MULTI != 0 {
         let mut at = dentry;
         let mut depth = 0;
-        while depth <= u64::from(MAX_DEPTH) {
+        while depth <= MAX_DEPTH {
             let inode: u64 = peek(at + INODE as u64);
             let ino: u64 = peek(inode.wrapping_add(INODE_INO.get() as u64));
             if ino != 0
@@ -245,7 +248,7 @@ pub extern "C" fn origin(binding: *const Binding, dentry: u64, automaton: u32) -
     // SAFETY: a map value that the caller holds.
     let held = unsafe { &*binding };
     let mut mount = &held.root;
-    let mut below = u64::from(WHOLE);
+    let mut below = WHOLE;
     if held.flags & PROVISIONAL == 0 {
         let sb: u64 = peek(dentry + DENTRY_SB.get() as u64);
         let dev: u32 = peek(sb + SB_DEV.get() as u64);
@@ -305,14 +308,14 @@ pub extern "C" fn walk_probed(
     };
     let table = Compiled::new(table);
     let mut classes = Classes::new();
-    let Some(top) = classes.classify(table, path) else {
+    let Some(classified) = classes.classify(table, path) else {
         return UNRESOLVED.0;
     };
-    if top.dentry != end {
+    if classified.root.dentry != end {
         return UNRESOLVED.0;
     }
-    let (start, below) = (found as u32 & 0xffff, (found >> 16) as u32 & 0xff);
-    rows(table, path, &classes, start, below, automaton).0
+    let (start, below) = (found & 0xffff, found >> 16 & 0xff);
+    rows(table, path, &classes, &classified, start, below, automaton).0
 }
 
 /// Rows of an existing object.
@@ -341,7 +344,7 @@ pub fn walk_new(rules: &Rules, dentry: u64, automaton: Automaton) -> Rows {
 /// Where an event's path starts: the mount's number, the components below it, and the
 /// directory at which it ends in any case.
 #[inline(always)]
-pub fn locate(binding: &Binding, dentry: u64) -> (Option<(u32, u32)>, u64) {
+pub fn locate(binding: &Binding, dentry: u64) -> (Option<(u32, u64)>, u64) {
     let sb: u64 = peek(dentry + DENTRY_SB.get() as u64);
     let end = end(binding, peek(sb + SB_ROOT.get() as u64));
     if binding.flags & PROVISIONAL != 0 {
@@ -349,7 +352,6 @@ pub fn locate(binding: &Binding, dentry: u64) -> (Option<(u32, u32)>, u64) {
     }
     let dev: u32 = peek(sb + SB_DEV.get() as u64);
     let found = find_mount(binding, dentry, dev);
-    let place =
-        mount_at(binding, found).map(|mount| (mount.mount as u32, (found >> 8) as u32 & 0xff));
+    let place = mount_at(binding, found).map(|mount| (mount.mount as u32, found >> 8 & 0xff));
     (place, end)
 }

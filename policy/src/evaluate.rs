@@ -10,13 +10,15 @@ mod path;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use bartizan_abi::address::{Address, capability_row, socket_row};
+use bartizan_abi::automaton::{row_of, start};
 use bartizan_abi::op::{Category, Operation};
-use bartizan_abi::rows::{defaults, masks, record_at, rule, unresolved_defaults};
+use bartizan_abi::rows::{defaults, is_settled, masks, record_at, rule, unresolved_defaults};
 use bartizan_abi::table::{
     At, Automaton, Bytes, NO_RULE, SUBJECT_RUNTIME, SUBJECT_UNRESOLVED, Table, header,
 };
 use bartizan_abi::verdict::{Outcome, decide};
-use bartizan_abi::walk::{Address, Classes, capability_row, leaf_rows, socket_row, start};
+use bartizan_abi::walk::{Classes, leaf_rows};
 
 use self::path::PathCursor;
 use crate::operation::{Caller, Name, Object, Request, Verdict};
@@ -27,12 +29,17 @@ pub use check::{TableError, check_table};
 pub fn evaluate(table: &[u8], request: &Request) -> Verdict {
     let table = Bytes(table);
     let operation = request.operation;
-    let Some(rows) = object_rows(table, operation, &request.object) else {
-        return Verdict {
-            outcome: Outcome::Allow,
-            rule: None,
-        };
+    let allowed = Verdict {
+        outcome: Outcome::Allow,
+        rule: None,
     };
+    let Some(rows) = object_rows(table, operation, &request.object) else {
+        return allowed;
+    };
+    let [row, leaf] = rows.numbers;
+    if !rows.unresolved && is_settled(table, row, leaf, operation.bit()) {
+        return allowed;
+    }
     let subject = subject(table, &request.caller);
     let owned = matches!(request.object, Object::File { owned: true, .. });
     let records = rows
@@ -45,7 +52,7 @@ pub fn evaluate(table: &[u8], request: &Request) -> Verdict {
         defaults(table)
     };
     let outcome = decide(said, default, operation.bit()).outcome;
-    let judged = table.header().u32(header::JUDGED) & operation.bit() != 0;
+    let judged = table.header().u32(header::JUDGED) & u64::from(operation.bit()) != 0;
     if outcome == Outcome::Allow && rows.unresolved && judged {
         return Verdict {
             outcome: Outcome::Unresolved,
@@ -55,20 +62,20 @@ pub fn evaluate(table: &[u8], request: &Request) -> Verdict {
     let rule = rule(table, records, outcome, operation);
     Verdict {
         outcome,
-        rule: (rule != u32::from(NO_RULE)).then_some(rule as usize),
+        rule: (rule != u64::from(NO_RULE)).then_some(rule as usize),
     }
 }
 
 /// Rows of an object; two of them, whose masks are united.
 struct Rows {
-    numbers: [u32; 2],
+    numbers: [u64; 2],
     unresolved: bool,
 }
 
 impl Rows {
-    fn one(row: u32) -> Self {
+    fn one(row: u64) -> Self {
         Self {
-            numbers: [row, row],
+            numbers: [row, 0],
             unresolved: false,
         }
     }
@@ -107,7 +114,7 @@ fn file_rows(table: Bytes<'_>, automaton: Automaton, name: &Name) -> Rows {
             .header()
             .u32(header::UNRESOLVED_ROWS + automaton as u32 * 4);
         Rows {
-            numbers: [row, row],
+            numbers: [row, 0],
             unresolved: true,
         }
     })
@@ -119,10 +126,13 @@ fn named_rows(table: Bytes<'_>, automaton: Automaton, name: &Name) -> Option<Row
     let components = path::components(path)?;
     let cursor = PathCursor::new(table, &components);
     let mut classes = Classes::new();
-    classes.classify(table, cursor)?;
-    let row = classes.row(table, cursor, start(table, automaton), classes.depth)?;
-    let leaf = match (automaton, leaf_rows(table, classes.leaf)) {
-        _ if classes.depth == 0 => 0,
+    let found = classes.classify(table, cursor)?;
+    let start = start(table, automaton);
+    if found.depth == 0 {
+        return Some(Rows::one(row_of(table, start)));
+    }
+    let row = classes.row(table, cursor, start, found.depth)?;
+    let leaf = match (automaton, leaf_rows(table, found.leaf)) {
         (Automaton::Process, (process, _)) => process,
         (Automaton::Files, (_, files)) => files,
         _ => 0,
@@ -133,7 +143,7 @@ fn named_rows(table: Bytes<'_>, automaton: Automaton, name: &Name) -> Option<Row
     })
 }
 
-fn subject(table: Bytes<'_>, caller: &Caller) -> u32 {
+fn subject(table: Bytes<'_>, caller: &Caller) -> u64 {
     if table.header().u32(header::SUBJECTS) <= 1 {
         return 0;
     }

@@ -46,6 +46,8 @@ impl Build {
             "-Cdebuginfo=2".to_owned(),
             format!("-Clinker={}", linker.display()),
             "-Clink-arg=--btf".to_owned(),
+            // All comparisons, but no arithmetic of 32 bits: it doubles the verifier's work.
+            "-Ctarget-cpu=v2".to_owned(),
         ];
         let mut cargo = command::cargo();
         toolchain.select(&mut cargo);

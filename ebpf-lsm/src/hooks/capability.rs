@@ -2,13 +2,12 @@
 
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
+use bartizan_abi::address::capability_row;
 use bartizan_abi::op::Operation;
-use bartizan_abi::walk::capability_row;
 
 use crate::identity::{Identity, identify};
 use crate::judge::{Target, judge_row};
 use crate::kernel::errno_eperm;
-use crate::subject::subject;
 
 /// `CAP_OPT_NOAUDIT`: the kernel asks on its own account, nobody tries anything.
 const NOAUDIT: u32 = 2;
@@ -32,7 +31,7 @@ pub fn capable(ctx: LsmContext) -> i32 {
     };
     let row = capability_row(rules.table, capability);
     let quiet = options & NOAUDIT != 0;
-    if judge_row(&rules, row, subject(&rules), ops, &target, quiet) {
+    if judge_row(&rules, row, ops, &target, quiet) {
         return errno_eperm();
     }
     0

@@ -8,12 +8,12 @@ use bartizan_abi::table::{At, Automaton, Table, header};
 
 use crate::hooks::file::NOACCOUNT;
 use crate::identity::{Identity, identify};
-use crate::judge::{Who, judge_file};
+use crate::judge::judge_file;
 use crate::kernel::{
     BACKING_PATH, BPRM_FILE, FILE_DENTRY, FILE_MODE, Object, TASK_IN_EXECVE, VMA_FILE, address,
     errno_eacces, load, peek,
 };
-use crate::subject::subject;
+use crate::subject::looked_at;
 use crate::walks::walk;
 
 const PROT_EXEC: u64 = 4;
@@ -21,25 +21,19 @@ const PROT_EXEC: u64 = 4;
 /// Judges a file as code; true: deny.
 #[inline(always)]
 fn judge_code(dentry: u64, op: Ops) -> bool {
-    // All operations: the subject must be looked at before an exec changes it, even
-    // if no rule is about programs.
+    // All operations: the task must be looked at before an exec changes it, even if no
+    // rule is about programs.
     let rules = match identify(u32::MAX) {
         Identity::Unjudged => return false,
         Identity::Broken => return true,
         Identity::Managed(rules) => rules,
     };
-    let subject = subject(&rules);
-    if rules.table.header().u32(header::JUDGED) & op == 0 {
+    looked_at(&rules);
+    if rules.table.header().u32(header::JUDGED) & u64::from(op) == 0 {
         return false;
     }
     let rows = walk(&rules, dentry, Automaton::Process);
-    judge_file(
-        &rules,
-        rows,
-        Who::new(Automaton::Process, subject),
-        op,
-        dentry,
-    )
+    judge_file(&rules, rows, Automaton::Process, op, dentry)
 }
 
 /// `execve`: once for the file, once more for each interpreter of a script.

@@ -6,12 +6,11 @@ use bartizan_abi::op::{Operation, Ops};
 use bartizan_abi::table::Automaton;
 
 use crate::identity::{Identity, Rules, identify};
-use crate::judge::{Who, judge_file};
+use crate::judge::judge_file;
 use crate::kernel::{
     DENTRY_SB, FILE_DENTRY, FILE_FLAGS, FILE_MODE, Object, PATH_DENTRY, SB_MAGIC, address,
     errno_eacces, load,
 };
-use crate::subject::subject;
 use crate::walks::{Rows, walk, walk_direct, walk_new};
 
 const FMODE_READ: u32 = 1;
@@ -42,9 +41,8 @@ fn judge_by(dentry: u64, ops: Ops, walk: impl Fn(&Rules, u64, Automaton) -> Rows
         Identity::Unjudged => false,
         Identity::Broken => true,
         Identity::Managed(rules) => {
-            let who = Who::new(Automaton::Files, subject(&rules));
             let rows = walk(&rules, dentry, Automaton::Files);
-            judge_file(&rules, rows, who, ops, dentry)
+            judge_file(&rules, rows, Automaton::Files, ops, dentry)
         }
     }
 }
@@ -52,17 +50,25 @@ fn judge_by(dentry: u64, ops: Ops, walk: impl Fn(&Rules, u64, Automaton) -> Rows
 /// `open` and its relatives.
 #[lsm(hook = "file_open")]
 pub fn file_open(ctx: LsmContext) -> i32 {
-    let file: Object = ctx.arg(0);
+    if judge_open(ctx.arg(0)) {
+        return errno_eacces();
+    }
+    0
+}
+
+/// Judges the opening of a file; true: deny.
+#[inline(always)]
+pub fn judge_open(file: Object) -> bool {
     let rules =
         match identify(Operation::Read.bit() | Operation::Write.bit() | Operation::Append.bit()) {
-            Identity::Unjudged => return 0,
-            Identity::Broken => return errno_eacces(),
+            Identity::Unjudged => return false,
+            Identity::Broken => return true,
             Identity::Managed(rules) => rules,
         };
     let mode: u32 = load(file, &FILE_MODE);
     let flags: u32 = load(file, &FILE_FLAGS);
     if mode & NOACCOUNT != 0 || flags & OPENED_FOR_EXEC != 0 {
-        return 0;
+        return false;
     }
     let mut ops = 0;
     if mode & FMODE_READ != 0 {
@@ -76,25 +82,15 @@ pub fn file_open(ctx: LsmContext) -> i32 {
         };
     }
     let dentry: Object = load(file, &FILE_DENTRY);
-    let subject = subject(&rules);
     let rows = walk_direct(&rules, dentry);
     if rows.named().is_none() {
         // A pipe opened again through /proc/self/fd is no file.
         let sb: Object = load(dentry, &DENTRY_SB);
         if load::<u64>(sb, &SB_MAGIC) == PIPEFS_MAGIC {
-            return 0;
+            return false;
         }
     }
-    if judge_file(
-        &rules,
-        rows,
-        Who::new(Automaton::Files, subject),
-        ops,
-        address(dentry),
-    ) {
-        return errno_eacces();
-    }
-    0
+    judge_file(&rules, rows, Automaton::Files, ops, address(dentry))
 }
 
 /// Cutting by path: `truncate`, and before 6.2 also `ftruncate` and `O_TRUNC`.

@@ -2,8 +2,8 @@
 
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
+use bartizan_abi::address::{Address, socket_row};
 use bartizan_abi::op::Operation;
-use bartizan_abi::walk::{Address, socket_row};
 
 use crate::identity::{Identity, Rules, identify};
 use crate::judge::{Target, judge_row};
@@ -11,7 +11,6 @@ use crate::kernel::{
     MSG_NAME, Object, SOCK_FAMILY, SOCK_PROTOCOL, SOCKET_SK, address, errno_eperm, load, peek,
     try_peek,
 };
-use crate::subject::subject;
 
 const AF_UNSPEC: u16 = 0;
 const AF_INET: u16 = 2;
@@ -89,16 +88,13 @@ fn judge_address(socket: Object, name: u64, op: Operation) -> bool {
     match identify(op.bit()) {
         Identity::Unjudged => false,
         Identity::Broken => true,
-        Identity::Managed(rules) => {
-            let subject = subject(&rules);
-            judge_address_by(&rules, subject, socket, name, op)
-        }
+        Identity::Managed(rules) => judge_address_by(&rules, socket, name, op),
     }
 }
 
 /// A function of its own, for its stack.
 #[inline(never)]
-fn judge_address_by(rules: &Rules, subject: u32, socket: Object, name: u64, op: Operation) -> bool {
+fn judge_address_by(rules: &Rules, socket: Object, name: u64, op: Operation) -> bool {
     let Some(address) = read_address(socket, name, op) else {
         return false;
     };
@@ -111,7 +107,7 @@ fn judge_address_by(rules: &Rules, subject: u32, socket: Object, name: u64, op: 
             | if address.v6 { 1 << 24 } else { 0 },
     };
     let row = address.row(rules.table);
-    judge_row(rules, row, subject, op.bit(), &target, false)
+    judge_row(rules, row, op.bit(), &target, false)
 }
 
 /// `socket` and `socketpair`.
@@ -136,9 +132,8 @@ pub fn socket_create(ctx: LsmContext) -> i32 {
         low: 0,
         detail: family & 0xffff | kind << 16,
     };
-    let subject = subject(&rules);
     let row = socket_row(rules.table, family, kind);
-    if judge_row(&rules, row, subject, ops, &target, false) {
+    if judge_row(&rules, row, ops, &target, false) {
         return errno_eperm();
     }
     0

@@ -371,7 +371,7 @@ impl<M: Maps> Engine<M> {
 /// Operations that a compiled table judges or reports.
 pub(crate) fn judged(table: &[u8]) -> Ops {
     use bartizan_abi::table::{At, Bytes, Table, header};
-    Bytes(table).header().u32(header::JUDGED)
+    Bytes(table).header().u32(header::JUDGED) as Ops
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! What the automata say of a mount point: the state behind it, where the kernel's walk
 //! goes on from the mounted root, and the rows of the mount point itself.
 
+use bartizan_abi::automaton::{Words, match_name, row_of, start, step};
 use bartizan_abi::limits::{MAX_DEPTH, MAX_NAME};
+use bartizan_abi::literal::literal_long;
 use bartizan_abi::table::{At, Automaton, Bytes, Table, gate, header, state};
-use bartizan_abi::walk::{Words, leaf_rows, literal_long, match_name, row_of, start, step};
+use bartizan_abi::walk::leaf_rows;
 
 /// State of `automaton` behind all components of `path`, 0 if no rule needs it.
 /// `ends`: the path ends there; a glob that ends is another than one that goes on.
@@ -38,7 +40,7 @@ pub(super) fn state_after(
 /// the patterns that match at any depth. `None` as in [`state_after`].
 pub(super) fn own_rows(table: Bytes<'_>, automaton: Automaton, path: &[u8]) -> Option<[u16; 2]> {
     let state = state_after(table, automaton, path, true)?;
-    let row = row_of(table, u32::from(state));
+    let row = row_of(table, u64::from(state));
     let name = path
         .rsplit(|byte| *byte == b'/')
         .next()
@@ -60,7 +62,7 @@ pub(super) fn own_rows(table: Bytes<'_>, automaton: Automaton, path: &[u8]) -> O
 }
 
 /// A name's class among the patterns that match at any depth.
-fn leaf_class(table: Bytes<'_>, name: Component<'_>) -> Option<u32> {
+fn leaf_class(table: Bytes<'_>, name: Component<'_>) -> Option<u64> {
     let literal = literal_long(table, name, name.length())?;
     let gate = table.header().u32(header::LEAF_GATE);
     if literal.class != 0 || gate == 0 {
@@ -70,7 +72,7 @@ fn leaf_class(table: Bytes<'_>, name: Component<'_>) -> Option<u32> {
 }
 
 /// What a component is in a state: a literal's class, else the set of globs it matches.
-fn symbol(table: Bytes<'_>, at: u32, name: Component<'_>, last: bool) -> Option<u32> {
+fn symbol(table: Bytes<'_>, at: u64, name: Component<'_>, last: bool) -> Option<u64> {
     let class = literal_long(table, name, name.length())?.class;
     if class != 0 {
         return Some(class);
@@ -90,7 +92,7 @@ fn symbol(table: Bytes<'_>, at: u32, name: Component<'_>, last: bool) -> Option<
 
 /// The set of a gate's globs that a name matches. Without the gate's filter, which only
 /// saves time.
-fn match_gate(table: Bytes<'_>, number: u32, name: Component<'_>) -> Option<u32> {
+fn match_gate(table: Bytes<'_>, number: u64, name: Component<'_>) -> Option<u64> {
     let start = table.at(number << 5).u16(gate::START);
     match_name(table, name, name.length(), start)
 }
@@ -100,13 +102,13 @@ fn match_gate(table: Bytes<'_>, number: u32, name: Component<'_>) -> Option<u32>
 struct Component<'a>(&'a [u8]);
 
 impl Component<'_> {
-    fn length(self) -> u32 {
-        self.0.len() as u32
+    fn length(self) -> u64 {
+        self.0.len() as u64
     }
 }
 
 impl Words for Component<'_> {
-    fn word(self, i: u32) -> Option<u64> {
+    fn word(self, i: u64) -> Option<u64> {
         let mut bytes = [0; 8];
         let rest = self.0.get(i as usize * 8..).unwrap_or(&[]);
         let len = rest.len().min(8);
@@ -143,7 +145,7 @@ mod tests {
     fn is_denied(table: &[u8], path: &str) -> bool {
         let bytes = Bytes(table);
         let rows = own_rows(bytes, Automaton::Files, path.as_bytes()).unwrap();
-        let [path, leaf] = rows.map(|row| record_at(bytes, u32::from(row), 0, || false));
+        let [path, leaf] = rows.map(|row| record_at(bytes, u64::from(row), 0, || false));
         let said = masks(bytes, path).union(masks(bytes, leaf));
         decide(said, defaults(bytes), Operation::Read.bit()).outcome == Outcome::Deny
     }

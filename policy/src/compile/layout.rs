@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use bartizan_abi::limits::TABLE_SIZE;
+use bartizan_abi::rows::defaults;
 use bartizan_abi::table::{
-    ATTRIBUTION_SIZE, BODY, DISPLACEMENTS, GATE_SIZE, LITERAL_SIZE, MAGIC, RECORD_SIZE, STATE_SIZE,
-    VERSION, gate, header, record, state,
+    ATTRIBUTION_SIZE, BODY, Bytes as Finished, DISPLACEMENTS, GATE_SIZE, LITERAL_SIZE, MAGIC,
+    RECORD_SIZE, STATE_SIZE, VERSION, gate, header, record, state,
 };
 
 use super::automaton::Automaton;
@@ -122,8 +123,8 @@ fn literals(bytes: &mut Bytes, parts: &Parts<'_>) {
         }
         bytes.set_u16(at + 24, literal.class as u16);
         bytes.set_u16(at + 26, literal.leaf as u16);
-        bytes.set_u16(at + 28, literal.name.len() as u16);
-        bytes.set_u16(at + 30, ext.len() as u16);
+        bytes.set_u16(at + 28, ext.len() as u16);
+        bytes.set_u16(at + 30, literal.name.len() as u16);
         ext.extend(words(literal.name).skip(3));
     }
     bytes.set_u32(header::EXT, bytes.len());
@@ -221,6 +222,12 @@ fn states(bytes: &mut Bytes, parts: &Parts<'_>) -> Result<(), LayoutError> {
 }
 
 fn rows(bytes: &mut Bytes, rows: &Rows) {
+    let ops = rows.ops(defaults(Finished(&bytes.0)));
+    bytes.align(4);
+    bytes.set_u32(header::ROW_OPS, bytes.len());
+    for ops in ops {
+        bytes.0.extend(ops.to_le_bytes());
+    }
     // Records come behind the rows that point at them, so their place has to be known.
     bytes.set_u32(header::ROWS, bytes.len());
     let cells: usize = rows.rows().iter().map(|row| row.len()).sum();

@@ -4,8 +4,8 @@
 //! Displacements are chosen so that no two literals share a slot; where two literals
 //! can't be separated under a seed, the next seed is tried.
 
+use bartizan_abi::literal::literal_hash;
 use bartizan_abi::table::DISPLACEMENT_COUNT;
-use bartizan_abi::walk::literal_hash;
 
 /// Seeds tried before the table is made larger.
 const SEEDS: u64 = 32;

@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use bartizan_abi::op::Ops;
 use bartizan_abi::table::Kind;
+use bartizan_abi::verdict::{Defaults, Masks, Outcome, decide};
 
 use super::effect::{Class, Classes, Tag};
 use super::intern::Interner;
@@ -24,6 +25,24 @@ pub(super) struct Record {
     pub(super) masks: [Ops; 5],
     /// Operations, rule, [`Kind`]; sorted by rule.
     pub(super) attribution: Vec<(Ops, u32, u16)>,
+}
+
+impl Record {
+    /// Operations that it doesn't simply allow.
+    fn ops(&self, defaults: Defaults) -> Ops {
+        let [enforce_deny, enforce_allow, audit_deny, audit_allow, report] = self.masks;
+        let masks = Masks {
+            enforce_deny,
+            enforce_allow,
+            audit_deny,
+            audit_allow,
+            report,
+        };
+        (0..Ops::BITS)
+            .map(|number| 1 << number)
+            .filter(|op| decide(masks, defaults, *op).outcome != Outcome::Allow)
+            .fold(0, |ops, op| ops | op)
+    }
 }
 
 /// A cell, and the cell for owners of the file if that differs.
@@ -94,6 +113,22 @@ impl Rows {
     /// For each row the numbers of its cells, by subject.
     pub(super) fn rows(&self) -> &[Rc<Vec<u32>>] {
         self.by_number.values()
+    }
+
+    /// For each row the operations that it doesn't simply allow to every caller.
+    pub(super) fn ops(&self, defaults: Defaults) -> Vec<Ops> {
+        let cells: Vec<Ops> = self
+            .cells()
+            .iter()
+            .map(|cell| {
+                let owner = cell.1.as_ref().map_or(0, |owner| owner.ops(defaults));
+                cell.0.ops(defaults) | owner
+            })
+            .collect();
+        self.rows()
+            .iter()
+            .map(|row| row.iter().fold(0, |ops, cell| ops | cells[*cell as usize]))
+            .collect()
     }
 
     fn cell(&self, matched: &Matched, subject: &Subject) -> Cell {

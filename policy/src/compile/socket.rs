@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bartizan_abi::walk::socket_symbol;
+use bartizan_abi::address::socket_symbol;
 
 use super::automaton::{Automaton, State};
 use super::effect::Tag;
@@ -30,7 +30,7 @@ pub(super) fn automaton(
 ) -> Automaton {
     let mut by_symbol: BTreeMap<u32, Vec<Tag>> = BTreeMap::new();
     let mut add = |family: u8, kind: u8, tag: Tag| {
-        let symbol = socket_symbol(u32::from(family), u32::from(kind));
+        let symbol = socket_symbol(u32::from(family), u32::from(kind)) as u32;
         by_symbol.entry(symbol).or_default().push(tag);
     };
     for &(tag, kinds) in rules {

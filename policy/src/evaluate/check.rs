@@ -63,24 +63,25 @@ pub fn check_table(table: &[u8]) -> Result<(), TableError> {
         return Err(TableError::Length { bytes });
     }
     let head = Bytes(table).header();
-    if head.u32(header::MAGIC) != MAGIC {
+    // Fields of 32 bits.
+    let at = |field: u32| head.u32(field) as u32;
+    if at(header::MAGIC) != MAGIC {
         return Err(TableError::Magic);
     }
-    let version = head.u32(header::VERSION);
+    let version = at(header::VERSION);
     if version != VERSION {
         return Err(TableError::Version { version });
     }
-    let stated = head.u32(header::SIZE);
+    let stated = at(header::SIZE);
     if stated as usize != bytes {
         return Err(TableError::Size { bytes, stated });
     }
-    let mask = head.u32(header::LITERAL_MASK);
-    let subjects = head.u32(header::SUBJECTS);
+    let mask = at(header::LITERAL_MASK);
+    let subjects = at(header::SUBJECTS);
     let inside = |from: u32, count: u32, size: u32| {
         from >= BODY && u64::from(from) + u64::from(count) * u64::from(size) <= bytes as u64
     };
     let slots = mask.wrapping_add(1);
-    let at = |field: u32| head.u32(field);
     for (field, sound) in [
         ("zero field", at(header::ZERO) == 0),
         (
@@ -96,6 +97,7 @@ pub fn check_table(table: &[u8]) -> Result<(), TableError> {
         ("leaf rows", inside(at(header::LEAF_ROWS), 1, 4)),
         // Row 0 is always there.
         ("rows", inside(at(header::ROWS), subjects, 2)),
+        ("row operations", inside(at(header::ROW_OPS), 1, 4)),
         (
             "leaf gate",
             is_number(at(header::LEAF_GATE), GATE_SIZE, &inside),
@@ -164,6 +166,7 @@ mod tests {
             (header::LITERAL_MASK, u32::MAX, "TableDamaged"),
             (header::LITERALS, 0, "TableDamaged"),
             (header::ROWS, u32::MAX, "TableDamaged"),
+            (header::ROW_OPS, u32::MAX, "TableDamaged"),
             (header::LEAF_ROWS, table.len() as u32, "TableDamaged"),
             (header::LEAF_GATE, 1 << 15, "TableDamaged"),
             (header::STARTS, 1, "TableDamaged"),

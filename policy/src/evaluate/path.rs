@@ -1,8 +1,10 @@
 //! Paths in user memory, as the walk reads them.
 
+use bartizan_abi::automaton::{Words, match_name};
 use bartizan_abi::limits::MAX_NAME;
+use bartizan_abi::literal::{Literal, literal_long};
 use bartizan_abi::table::Bytes;
-use bartizan_abi::walk::{Cursor, Literal, Words, literal_long, match_name, pass_gate};
+use bartizan_abi::walk::{Cursor, pass_gate};
 
 /// The components of an absolute path; `None` if the kernel could have no such name.
 pub(super) fn components(path: &[u8]) -> Option<Vec<&[u8]>> {
@@ -35,11 +37,11 @@ impl<'a> PathCursor<'a> {
 }
 
 impl Cursor for PathCursor<'_> {
-    fn length(self) -> u32 {
-        self.name().0.len() as u32
+    fn length(self) -> u64 {
+        self.name().0.len() as u64
     }
 
-    fn word(self, i: u32) -> u64 {
+    fn word(self, i: u64) -> u64 {
         self.name().word(i).unwrap_or(0)
     }
 
@@ -51,7 +53,7 @@ impl Cursor for PathCursor<'_> {
         })
     }
 
-    fn pass_gate_above(self, gate: u32, n: u32) -> Option<u32> {
+    fn pass_gate_above(self, gate: u64, n: u64) -> Option<u64> {
         let count = self.components.len().checked_sub(n as usize)?;
         pass_gate(
             self.table,
@@ -67,7 +69,7 @@ impl Cursor for PathCursor<'_> {
         literal_long(self.table, self.name(), self.length())
     }
 
-    fn match_name(self, start: u32) -> Option<u32> {
+    fn match_name(self, start: u64) -> Option<u64> {
         match_name(self.table, self.name(), self.length(), start)
     }
 }
@@ -77,7 +79,7 @@ impl Cursor for PathCursor<'_> {
 struct NameWords<'a>(&'a [u8]);
 
 impl Words for NameWords<'_> {
-    fn word(self, i: u32) -> Option<u64> {
+    fn word(self, i: u64) -> Option<u64> {
         let mut word = [0; 8];
         let rest = self.0.get(i as usize * 8..).unwrap_or_default();
         let count = rest.len().min(8);

@@ -1,0 +1,133 @@
+//! Literals: components that some pattern names in full, found by an exact hash.
+
+use crate::automaton::Words;
+use crate::bits;
+use crate::table::{At, DISPLACEMENTS, LITERAL_INLINE, LITERAL_SIZE, Table, header};
+use crate::walk::Cursor;
+
+/// What the hash knows of a component.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Literal {
+    /// Symbol in the path automata; 0 for a name that is no literal.
+    pub class: u64,
+    /// Class among the patterns that match a leaf at any depth.
+    pub leaf: u64,
+}
+
+/// The literal that a component is, if it is one.
+#[inline(always)]
+pub(crate) fn literal<T: Table, C: Cursor>(table: T, name: C) -> Option<Literal> {
+    let len = name.length();
+    if len > u64::from(LITERAL_INLINE) {
+        return name.literal_long();
+    }
+    let head = table.header();
+    let seed = head.u64(header::LITERAL_SEED);
+    if len <= 8 {
+        let word = cut(name.word(0), len);
+        let entry = slot(table, head, word.wrapping_mul(seed));
+        // As long as the name, its other words are zero.
+        return Some(found(entry.u64(0) ^ word, entry.u64(24), len));
+    }
+    let w0 = name.word(0);
+    let (mut w1, mut w2) = (name.word(1), 0);
+    let mut hash = w0.wrapping_mul(seed);
+    if len <= 16 {
+        w1 = cut(w1, len - 8);
+    }
+    hash = hash.wrapping_add(w1).wrapping_mul(seed);
+    if len > 16 {
+        w2 = cut(name.word(2), len - 16);
+        hash = hash.wrapping_add(w2).wrapping_mul(seed);
+    }
+    let entry = slot(table, head, hash);
+    let differ = (entry.u64(0) ^ w0) | (entry.u64(8) ^ w1) | (entry.u64(16) ^ w2);
+    Some(found(differ, entry.u64(24), len))
+}
+
+/// [`literal`] for names of 25 to 255 bytes, and for shorter ones whose words are zero
+/// behind their end.
+#[inline(always)]
+pub fn literal_long<T: Table, W: Words>(table: T, name: W, len: u64) -> Option<Literal> {
+    let head = table.header();
+    let seed = head.u64(header::LITERAL_SEED);
+    let mut hash = 0u64;
+    let mut i = 0;
+    while i < 32 {
+        if i * 8 >= len {
+            break;
+        }
+        let word = last_cut(name.word(i)?, len, i * 8);
+        hash = hash.wrapping_add(word).wrapping_mul(seed);
+        i += 1;
+    }
+    let entry = slot(table, head, hash);
+    let meta = entry.u64(24);
+    if meta >> 48 != len {
+        return Some(Literal { class: 0, leaf: 0 });
+    }
+    let ext = head
+        .u32(header::EXT)
+        .wrapping_add((meta >> 32 & 0xffff) << 3);
+    let mut differ = (entry.u64(0) ^ name.word(0)?)
+        | (entry.u64(8) ^ name.word(1)?)
+        | (entry.u64(16) ^ name.word(2)?);
+    let mut i = 3;
+    while i < 32 {
+        if i * 8 >= len {
+            break;
+        }
+        let word = last_cut(name.word(i)?, len, i * 8);
+        differ |= table.at(ext.wrapping_add((i - 3) << 3)).u64(0) ^ word;
+        i += 1;
+    }
+    Some(found(differ, meta, len))
+}
+
+/// The literal of an entry, if its bytes are the name's and its length is.
+#[inline(always)]
+fn found(differ: u64, meta: u64, len: u64) -> Literal {
+    let meta = if differ == 0 && meta >> 48 == len {
+        meta
+    } else {
+        bits::zero()
+    };
+    Literal {
+        class: meta & 0xffff,
+        leaf: meta >> 16 & 0xffff,
+    }
+}
+
+/// The first `len` bytes of a word, 1..=8; the others are zero.
+#[inline(always)]
+fn cut(word: u64, len: u64) -> u64 {
+    let rest = (len.wrapping_neg() << 3 & 63) as u32;
+    word << rest >> rest
+}
+
+/// The bytes of a name's word at `at` that belong to the name. Without a branch: in a
+/// loop, one would double the verifier's states.
+#[inline(always)]
+fn last_cut(word: u64, len: u64, at: u64) -> u64 {
+    let rest = len.wrapping_sub(at);
+    let whole = bits::any(rest >> 3);
+    let shift = ((rest.wrapping_neg() << 3 & 63) & !whole) as u32;
+    word << shift >> shift
+}
+
+/// The only place where a literal with that hash can be.
+#[inline(always)]
+fn slot<T: Table>(table: T, head: T::At, hash: u64) -> T::At {
+    let moved = table.at(hash >> 52 << 1).u16(DISPLACEMENTS);
+    let slot = (hash >> 38 ^ moved) & head.u32(header::LITERAL_MASK);
+    table.at(head
+        .u32(header::LITERALS)
+        .wrapping_add(slot * u64::from(LITERAL_SIZE)))
+}
+
+/// The hash of a literal, for whoever builds a table.
+pub fn literal_hash(seed: u64, words: impl Iterator<Item = u64>) -> u64 {
+    words.fold(0, |hash: u64, word| {
+        hash.wrapping_add(word).wrapping_mul(seed)
+    })
+}
