@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   cgroup id ─► LABELS (direct-mapped) / CGROUPS (truth) ─► workload number
-//!   workload  ─► BINDINGS ─► Binding {table number, mounts}     swapped as one
+//!   workload  ─► BINDINGS ─► Sides ─► Binding {table number, mounts}, swapped as one
 //!   table     ─► TABLES   ─► table::Table                       shared
 //! ```
 
@@ -25,6 +25,21 @@ pub struct Label {
     pub id: u64,
     /// Keeps the size a power of two.
     pub pad: u64,
+}
+
+/// A container's binding and the place of its next one: what [`Sides::current`] names
+/// is in use, the other is filled while nobody looks.
+///
+/// Replacing the map that holds it instead would make the system call wait until all
+/// programs that run have ended, some 20 ms for each container.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Sides {
+    /// Index into `sides`, 0 or 1: one byte changes, so no reader sees a mix, however the
+    /// kernel copies.
+    pub current: u64,
+    /// A side that was in use may be read until all programs that ran then have ended.
+    pub sides: [Binding; 2],
 }
 
 /// Everything that is one container's own; replaced as a whole.

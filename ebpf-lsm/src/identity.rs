@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::bpf_get_current_cgroup_id;
 use bartizan_abi::limits::LABEL_SLOTS;
-use bartizan_abi::maps::{Binding, Label, Stat};
+use bartizan_abi::maps::{Binding, Label, Sides, Stat};
 use bartizan_abi::op::Ops;
 use bartizan_abi::table::{At, Table, header};
 
@@ -65,6 +65,25 @@ pub fn workload_of(cgroup: u64) -> Option<u32> {
     })
 }
 
+/// The binding in use.
+#[inline(always)]
+fn current(sides: &Sides) -> &Binding {
+    // SAFETY: a map value; user space changes it at any time.
+    let mut offset = unsafe { core::ptr::read_volatile(&raw const sides.current) };
+    // In assembly, or LLVM makes two branches of it and the verifier goes both ways.
+    // SAFETY: plain arithmetic on a register.
+    unsafe {
+        core::arch::asm!(
+            "{0} &= 1", "{0} *= {1}",
+            inout(reg) offset, const size_of::<Binding>(),
+            options(pure, nomem, nostack)
+        );
+    }
+    let first = sides.sides.as_ptr();
+    // SAFETY: the offset is that of one of the two; see `Rules::binding`.
+    unsafe { &*first.byte_add(offset as usize) }
+}
+
 /// The rules of the current task, if some judge one of `ops`.
 #[inline(always)]
 pub fn identify(ops: Ops) -> Identity {
@@ -73,10 +92,11 @@ pub fn identify(ops: Ops) -> Identity {
     let Some(workload) = workload_of(cgroup) else {
         return Identity::Unjudged;
     };
-    let Some(binding) = BINDINGS.get_value(workload, &0) else {
+    let Some(sides) = BINDINGS.get_value(workload, &0) else {
         count(Stat::MissingTable);
         return Identity::Broken;
     };
+    let binding = current(sides);
     let Some(table) = TABLES.get_value(binding.table, &0) else {
         count(Stat::MissingTable);
         return Identity::Broken;

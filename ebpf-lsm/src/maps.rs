@@ -7,7 +7,7 @@ use bartizan_abi::event::Event;
 use bartizan_abi::limits::{
     LABEL_SLOTS, MAX_CGROUPS, MAX_COUNTERS, MAX_TABLES, MAX_WORKLOADS, RING_BYTES,
 };
-use bartizan_abi::maps::{Binding, CounterKey, Label, STATS, Stat, TaskState};
+use bartizan_abi::maps::{CounterKey, Label, STATS, Sides, Stat, TaskState};
 
 use crate::table::TableValue;
 
@@ -19,10 +19,9 @@ pub static LABELS: Array<Label, { LABEL_SLOTS as usize }> = Array::new();
 #[btf_map]
 pub static CGROUPS: HashMap<u64, u32, { MAX_CGROUPS as usize }> = HashMap::new();
 
-/// Binding by workload.
+/// Bindings by workload.
 #[btf_map]
-pub static BINDINGS: ArrayOfMaps<Array<Binding, 1>, { MAX_WORKLOADS as usize }> =
-    ArrayOfMaps::new();
+pub static BINDINGS: ArrayOfMaps<Array<Sides, 1>, { MAX_WORKLOADS as usize }> = ArrayOfMaps::new();
 
 /// Table by table number.
 #[btf_map]
@@ -31,7 +30,7 @@ pub static TABLES: ArrayOfMaps<Array<TableValue, 1>, { MAX_TABLES as usize }> = 
 /// Templates: the loader takes their BTF types for the inner maps it makes, because
 /// 6.1 refuses inner maps whose types differ from the outer map's.
 #[btf_map]
-pub static BINDING_TEMPLATE: Array<Binding, 1> = Array::new();
+pub static BINDING_TEMPLATE: Array<Sides, 1> = Array::new();
 /// See [`BINDING_TEMPLATE`].
 #[btf_map]
 pub static TABLE_TEMPLATE: Array<TableValue, 1> = Array::new();

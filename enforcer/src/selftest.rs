@@ -87,7 +87,8 @@ fn with_cgroup(
     table: &[u8],
     with_files: bool,
 ) -> Result<(), SelfTestError> {
-    let number = maps.add_table(table).map_err(SelfTestError::Maps)?;
+    let numbers = maps.add_tables(&[table]).map_err(SelfTestError::Maps)?;
+    let number = numbers[0];
     let result = try_places(maps, cgroup, name, (number, table), with_files);
     let mut clean_up = || {
         maps.unlabel(cgroup.id().0)?;

@@ -10,10 +10,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use crate::bpf::error::MapError;
 
 const BPF_MAP_CREATE: libc::c_long = 0;
+const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
 const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
 const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
+const BPF_MAP_GET_FD_BY_ID: libc::c_long = 14;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_BTF_GET_FD_BY_ID: libc::c_long = 19;
+const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
 
 /// `union bpf_attr`, large enough for every command used here.
@@ -58,16 +61,7 @@ pub(super) struct Template {
 impl Template {
     /// Reads a template map's BTF ids.
     pub(super) fn of(map: BorrowedFd<'_>) -> io::Result<Self> {
-        let mut info = MapInfo([0; 22]);
-        let mut attr = Attr([0; 32]);
-        attr.0[0] = map.as_raw_fd().cast_unsigned();
-        attr.0[1] = size_of::<MapInfo>() as u32;
-        // A raw pointer: the kernel writes through it.
-        let place = &raw mut info as u64;
-        attr.0[2..4].copy_from_slice(&[place as u32, (place >> 32) as u32]);
-        bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
-        // SAFETY: the kernel wrote it behind the compiler's back.
-        let info = unsafe { std::ptr::read_volatile(&raw const info.0) };
+        let info = info(map)?;
         let mut attr = Attr([0; 32]);
         attr.0[0] = info[16]; // btf_id
         let fd = bpf(BPF_BTF_GET_FD_BY_ID, &mut attr)?;
@@ -102,6 +96,59 @@ impl Template {
         update(map.as_fd(), 0, value.as_slice()).map_err(failed("filling an inner map"))?;
         Ok(map)
     }
+}
+
+/// Puts inner maps into an outer one. When this returns, every program that ran before
+/// has ended: the kernel waits for that, some 20 ms, once since 6.8 and before that once
+/// for each element. On an error some may be there.
+pub(super) fn publish(outer: BorrowedFd<'_>, maps: &[(u32, OwnedFd)]) -> io::Result<()> {
+    let keys: Vec<u32> = maps.iter().map(|(key, _)| *key).collect();
+    let fds: Vec<i32> = maps.iter().map(|(_, map)| map.as_raw_fd()).collect();
+    let mut attr = Attr([0; 32]);
+    attr.0[4..6].copy_from_slice(&address(keys.as_slice()));
+    attr.0[6..8].copy_from_slice(&address(fds.as_slice()));
+    attr.0[8] = maps.len() as u32;
+    attr.0[9] = outer.as_raw_fd().cast_unsigned();
+    bpf(BPF_MAP_UPDATE_BATCH, &mut attr).map(|_| ())
+}
+
+/// A map's number, by which [`open`] finds it as long as it exists.
+pub(super) fn id(map: BorrowedFd<'_>) -> io::Result<u32> {
+    Ok(info(map)?[1])
+}
+
+/// Opens a map by its number.
+pub(super) fn open(id: u32) -> io::Result<OwnedFd> {
+    let mut attr = Attr([0; 32]);
+    attr.0[0] = id;
+    let fd = bpf(BPF_MAP_GET_FD_BY_ID, &mut attr)?;
+    // SAFETY: the kernel just gave this descriptor to us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn info(map: BorrowedFd<'_>) -> io::Result<[u32; 22]> {
+    let mut info = MapInfo([0; 22]);
+    let mut attr = Attr([0; 32]);
+    attr.0[0] = map.as_raw_fd().cast_unsigned();
+    attr.0[1] = size_of::<MapInfo>() as u32;
+    // A raw pointer: the kernel writes through it.
+    let place = &raw mut info as u64;
+    attr.0[2..4].copy_from_slice(&[place as u32, (place >> 32) as u32]);
+    bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
+    // SAFETY: the kernel wrote it behind the compiler's back.
+    Ok(unsafe { std::ptr::read_volatile(&raw const info.0) })
+}
+
+/// Reads a map's element. `value` must have the map's size. Not for outer maps: before
+/// 6.8, reading one waits as [`publish`] does.
+pub(super) fn lookup(map: BorrowedFd<'_>, key: u32, value: &mut [u8]) -> io::Result<()> {
+    let mut attr = Attr([0; 32]);
+    attr.0[0] = map.as_raw_fd().cast_unsigned();
+    attr.0[2..4].copy_from_slice(&address(&key));
+    // A mutable borrow: the kernel writes through it.
+    let place = value.as_mut_ptr() as u64;
+    attr.0[4..6].copy_from_slice(&[place as u32, (place >> 32) as u32]);
+    bpf(BPF_MAP_LOOKUP_ELEM, &mut attr).map(|_| ())
 }
 
 /// Sets a map's element. `key` and `value` must have the map's sizes.

@@ -3,6 +3,7 @@
 //! **Architecture invariant:** nothing outside this module knows aya, and nothing
 //! but this module is `unsafe` towards the kernel's BPF.
 
+mod bindings;
 mod btf;
 mod environment;
 mod error;
@@ -10,23 +11,24 @@ mod inner;
 mod labels;
 mod object;
 mod programs;
+mod tables;
 mod values;
 
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use aya::maps::{Array, Map, MapData, PerCpuArray, PerCpuHashMap, RingBuf};
 use aya::{Btf, Ebpf, EbpfLoader};
 use bartizan_abi::fields::{ABSENT, FIELDS};
-use bartizan_abi::limits::{MAX_TABLES, MAX_WORKLOADS, TABLE_SIZE};
 use bartizan_abi::maps::{Binding, CounterKey, STATS, TASK_ANY_EXEC, TASK_RUNTIME};
 use bartizan_abi::op::Ops;
 
+use bindings::Bindings;
 pub use btf::BtfError;
 pub use error::{LoadError, MapError};
 use inner::Template;
 use labels::Labels;
-use values::{KernelKey, bytes_of};
+use tables::Tables;
+use values::KernelKey;
 
 /// The loaded kernel programs and their maps. Dropping it detaches everything.
 pub struct Kernel {
@@ -38,13 +40,8 @@ pub struct Kernel {
     counters: PerCpuHashMap<MapData, KernelKey, u64>,
     statistics: PerCpuArray<MapData, u64>,
     labels: Labels,
-    bindings: MapData,
-    binding_template: Template,
-    tables: MapData,
-    table_template: Template,
-    /// Table numbers in use. Number 0 is never given out.
-    used: Vec<bool>,
-    last_table: u32,
+    bindings: Bindings,
+    tables: Tables,
     tasks: MapData,
 }
 
@@ -72,10 +69,10 @@ impl Kernel {
         let counters = typed(&mut ebpf, "COUNTERS")?;
         let statistics = typed(&mut ebpf, "STATISTICS")?;
         let labels = Labels::new(typed(&mut ebpf, "LABELS")?, typed(&mut ebpf, "CGROUPS")?);
-        let bindings = data(&mut ebpf, "BINDINGS")?;
-        let binding_template = template(&mut ebpf, "BINDING_TEMPLATE")?;
-        let tables = data(&mut ebpf, "TABLES")?;
-        let table_template = template(&mut ebpf, "TABLE_TEMPLATE")?;
+        let sides = template(&mut ebpf, "BINDING_TEMPLATE")?;
+        let bindings = Bindings::new(data(&mut ebpf, "BINDINGS")?, sides);
+        let table = template(&mut ebpf, "TABLE_TEMPLATE")?;
+        let tables = Tables::new(data(&mut ebpf, "TABLES")?, table);
         let tasks = data(&mut ebpf, "TASKS")?;
         programs::attach_tracepoints(&mut ebpf, &btf)?;
         Ok(Self {
@@ -88,11 +85,7 @@ impl Kernel {
             statistics,
             labels,
             bindings,
-            binding_template,
             tables,
-            table_template,
-            used: vec![false; MAX_TABLES as usize],
-            last_table: 0,
             tasks,
         })
     }
@@ -127,62 +120,29 @@ impl Kernel {
             .collect()
     }
 
-    /// Loads a compiled table (checked by `bartizan_policy`) and returns its number.
-    /// Numbers are reused as late as possible.
-    pub fn add_table(&mut self, table: &[u8]) -> Result<u32, MapError> {
-        if table.len() > TABLE_SIZE as usize {
-            return Err(MapError::TableSize(table.len()));
-        }
-        let number = (1..MAX_TABLES)
-            .map(|step| (self.last_table + step) % MAX_TABLES)
-            .find(|number| *number != 0 && !self.used[*number as usize])
-            .ok_or(MapError::Full {
-                what: "rule map",
-                limit: MAX_TABLES - 1,
-            })?;
-        let map = self.table_template.fill(table)?;
-        publish(&self.tables, number, &map, "publishing a table")?;
-        self.used[number as usize] = true;
-        self.last_table = number;
-        Ok(number)
+    /// Loads compiled tables (checked by `bartizan_policy`), all or none, and returns
+    /// their numbers. Numbers are reused as late as possible.
+    pub fn add_tables(&mut self, tables: &[&[u8]]) -> Result<Vec<u32>, MapError> {
+        let numbers = self.tables.add(tables)?;
+        self.bindings.settled();
+        Ok(numbers)
     }
 
     /// Frees a table that no binding names any more.
     pub fn remove_table(&mut self, number: u32) -> Result<(), MapError> {
-        inner::delete(self.tables.fd().as_fd(), number).map_err(|source| MapError::Call {
-            operation: "removing a table",
-            source,
-        })?;
-        if let Some(used) = self.used.get_mut(number as usize) {
-            *used = false;
-        }
-        Ok(())
+        self.tables.remove(number)
     }
 
-    /// Swaps a workload's binding. When this returns, no decision uses the old one.
+    /// Swaps a workload's binding as a whole. Decisions that are under way may end by the
+    /// old one.
     pub fn bind(&mut self, binding: &Binding) -> Result<(), MapError> {
-        if binding.workload == 0 || binding.workload >= MAX_WORKLOADS {
-            return Err(MapError::Full {
-                what: "container",
-                limit: MAX_WORKLOADS - 1,
-            });
-        }
-        let map = self.binding_template.fill(bytes_of(binding))?;
-        publish(
-            &self.bindings,
-            binding.workload,
-            &map,
-            "publishing a binding",
-        )
+        self.bindings.swap(binding)
     }
 
     /// Removes a workload's binding; unlabel its cgroups first, or they are denied
     /// everything.
     pub fn unbind(&mut self, workload: u32) -> Result<(), MapError> {
-        inner::delete(self.bindings.fd().as_fd(), workload).map_err(|source| MapError::Call {
-            operation: "removing a binding",
-            source,
-        })
+        self.bindings.remove(workload)
     }
 
     /// Puts a cgroup (its directory's inode number) under a workload's rules; cgroups
@@ -281,16 +241,6 @@ impl Kernel {
             None => false,
         }
     }
-}
-
-fn publish(
-    outer: &MapData,
-    key: u32,
-    map: &OwnedFd,
-    operation: &'static str,
-) -> Result<(), MapError> {
-    inner::update(outer.fd().as_fd(), key, &map.as_raw_fd())
-        .map_err(|source: io::Error| MapError::Call { operation, source })
 }
 
 fn data(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, LoadError> {

@@ -1,6 +1,6 @@
 //! Map keys and values as aya wants them: plain bytes, owned by this crate.
 
-use bartizan_abi::maps::{Binding, CounterKey, Label};
+use bartizan_abi::maps::{Binding, CounterKey, Label, Sides};
 
 /// [`CounterKey`], for aya.
 #[repr(transparent)]
@@ -22,6 +22,7 @@ unsafe impl aya::Pod for KernelLabel {}
 /// A binding's bytes.
 pub(super) fn bytes_of(binding: &Binding) -> &[u8] {
     const _: () = assert!(size_of::<Binding>() == 8 + 4 * 4 + 32 * 257);
+    const _: () = assert!(size_of::<Sides>() == 8 + 2 * size_of::<Binding>());
     // SAFETY: `repr(C)` integers without padding (asserted above), borrowed as long
     // as the binding is.
     unsafe {

@@ -9,7 +9,7 @@ use crate::bpf::{Kernel, LoadError, MapError};
 #[expect(missing_docs, reason = "each is the method of Kernel by the same name")]
 pub trait Maps {
     fn require(&mut self, ops: Ops) -> Result<(), LoadError>;
-    fn add_table(&mut self, table: &[u8]) -> Result<u32, MapError>;
+    fn add_tables(&mut self, tables: &[&[u8]]) -> Result<Vec<u32>, MapError>;
     fn remove_table(&mut self, table: u32) -> Result<(), MapError>;
     fn bind(&mut self, binding: &Binding) -> Result<(), MapError>;
     fn unbind(&mut self, workload: u32) -> Result<(), MapError>;
@@ -26,8 +26,8 @@ impl Maps for Kernel {
         Self::require(self, ops)
     }
 
-    fn add_table(&mut self, table: &[u8]) -> Result<u32, MapError> {
-        Self::add_table(self, table)
+    fn add_tables(&mut self, tables: &[&[u8]]) -> Result<Vec<u32>, MapError> {
+        Self::add_tables(self, tables)
     }
 
     fn remove_table(&mut self, table: u32) -> Result<(), MapError> {

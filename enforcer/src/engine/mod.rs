@@ -13,6 +13,7 @@
 //! Everything here works on [`Maps`], so that the order of kernel calls is tested
 //! without a kernel.
 
+mod change;
 mod describe;
 mod error;
 mod maps;
@@ -26,7 +27,6 @@ use std::time::Instant;
 
 use bartizan_abi::limits::MAX_WORKLOADS;
 use bartizan_abi::op::Ops;
-use bartizan_policy::compile::compile;
 use bartizan_policy::link;
 use bartizan_policy::rule_map::{PolicyInfo, RuleMap};
 
@@ -34,12 +34,13 @@ use crate::cgroup::Cgroup;
 use crate::mounts::{BindingHead, MountTable};
 use crate::policies::Policies;
 
+pub use change::Applied;
 pub use describe::Moment;
 pub use error::EngineError;
 pub use maps::Maps;
 use series::Tally;
 pub use series::{Counted, Series};
-use tables::{Loaded, Tables};
+use tables::Tables;
 
 /// Who a workload is: what policies select by and reports name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,15 +69,6 @@ impl WorkloadId {
     pub fn number(self) -> u32 {
         self.0
     }
-}
-
-/// What a change of policies did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Applied {
-    /// Tables compiled and loaded.
-    pub loaded: usize,
-    /// Workloads whose rules changed.
-    pub changed: usize,
 }
 
 struct Workload {
@@ -143,7 +135,9 @@ impl<M: Maps> Engine<M> {
         let number = (1..MAX_WORKLOADS)
             .find(|number| !self.workloads.contains_key(number))
             .ok_or(EngineError::TooManyWorkloads)?;
-        let table = self.load(&identity, policies)?;
+        let mut fresh = Vec::new();
+        let source = self.find(&identity, policies, &mut fresh)?;
+        let table = source.number(&self.load(fresh)?);
         let mounts = MountTable::provisional();
         if let Err(error) = self.bind(number, &identity.name, &mounts, table) {
             self.retire_unused(now);
@@ -157,6 +151,8 @@ impl<M: Maps> Engine<M> {
             departed: None,
         };
         self.workloads.insert(number, workload);
+        // Its table may have been on its way out.
+        self.retire_unused(now);
         Ok(WorkloadId(number))
     }
 
@@ -230,62 +226,6 @@ impl<M: Maps> Engine<M> {
         Ok(())
     }
 
-    /// Gives all workloads the rules that `policies` mean for them. Nothing is half
-    /// applied: on an error all of them have the rules they had.
-    pub fn apply(&mut self, policies: &Policies, now: Instant) -> Result<Applied, EngineError> {
-        let before = self.tables.len();
-        let result = self.try_apply(policies);
-        self.retire_unused(now);
-        let changed = result?;
-        Ok(Applied {
-            loaded: self.tables.len() - before,
-            changed,
-        })
-    }
-
-    fn try_apply(&mut self, policies: &Policies) -> Result<usize, EngineError> {
-        let start = Instant::now();
-        let current: Vec<(u32, Identity, u32)> = self
-            .workloads
-            .iter()
-            .filter(|(_, workload)| workload.departed.is_none())
-            .map(|(number, workload)| (*number, workload.identity.clone(), workload.table))
-            .collect();
-        let mut wanted = Vec::new();
-        for (number, identity, old) in current {
-            let new = self.load(&identity, policies)?;
-            if new != old {
-                wanted.push((number, identity.name, old, new));
-            }
-        }
-        let loaded = start.elapsed();
-        for (done, (number, name, _, new)) in wanted.iter().enumerate() {
-            if let Err(error) = self.rebind(*number, name, *new) {
-                for (number, name, old, _) in &wanted[..done] {
-                    if let Err(error) = self.rebind(*number, name, *old) {
-                        tracing::error!(%error, workload = %name, "going back to the old rules failed");
-                    }
-                }
-                return Err(error);
-            }
-        }
-        let bound = start.elapsed().saturating_sub(loaded);
-        tracing::debug!(?loaded, ?bound, "rules swapped");
-        Ok(wanted.len())
-    }
-
-    fn rebind(&mut self, number: u32, name: &str, table: u32) -> Result<(), EngineError> {
-        let Some(workload) = self.workloads.get(&number) else {
-            return Ok(());
-        };
-        let mounts = workload.mounts.clone();
-        self.bind(number, name, &mounts, table)?;
-        if let Some(workload) = self.workloads.get_mut(&number) {
-            workload.table = table;
-        }
-        Ok(())
-    }
-
     /// Swaps a workload's binding.
     fn bind(
         &mut self,
@@ -311,40 +251,6 @@ impl<M: Maps> Engine<M> {
                 source,
             })?;
         self.maps.bind(&binding).map_err(EngineError::Maps)
-    }
-
-    /// The number of the table with a workload's rules, compiled and loaded if there is none.
-    fn load(&mut self, identity: &Identity, policies: &Policies) -> Result<u32, EngineError> {
-        let workload = || identity.name.clone();
-        let rules = policies
-            .rules_for(&identity.workload)
-            .map_err(|source| EngineError::Link {
-                workload: workload(),
-                source,
-            })?;
-        if let Some(number) = self.tables.find(&rules) {
-            return Ok(number);
-        }
-        let start = Instant::now();
-        let bytes = compile(&rules).map_err(|source| EngineError::Compile {
-            workload: workload(),
-            source,
-        })?;
-        let compiled = start.elapsed();
-        let loaded = Loaded::new(rules, bytes);
-        self.maps
-            .require(loaded.judged())
-            .map_err(EngineError::Hooks)?;
-        let attached = start.elapsed().saturating_sub(compiled);
-        let number = self
-            .maps
-            .add_table(&loaded.bytes)
-            .map_err(EngineError::Maps)?;
-        let added = start.elapsed().saturating_sub(compiled + attached);
-        let bytes = loaded.bytes.len();
-        tracing::debug!(?compiled, ?attached, ?added, bytes, number, "table loaded");
-        self.tables.insert(number, loaded);
-        Ok(number)
     }
 
     fn retire_unused(&mut self, now: Instant) {

@@ -22,7 +22,7 @@ impl<M: Maps> Engine<M> {
     }
 
     /// Folds the counters of tables and workloads that went out of use a while ago
-    /// into the totals, and frees their numbers.
+    /// into the totals, and frees their numbers: those of one table at each call.
     pub fn sweep(&mut self, now: Instant) -> Result<(), EngineError> {
         let over = |since: Instant| now >= since + GRACE;
         let tables = self.tables.retired_before(over);
@@ -48,12 +48,14 @@ impl<M: Maps> Engine<M> {
         self.maps
             .remove_counters(&keys)
             .map_err(EngineError::Maps)?;
-        for number in tables {
-            self.maps.remove_table(number).map_err(EngineError::Maps)?;
-            self.tables.remove(number);
-        }
         for number in workloads {
             self.workloads.remove(&number);
+        }
+        // One at a time: the kernel waits for its readers at each, and an edit must not
+        // wait for all of them. The deadline is over, so the next call is soon.
+        if let Some(number) = tables.first() {
+            self.maps.remove_table(*number).map_err(EngineError::Maps)?;
+            self.tables.remove(*number);
         }
         Ok(())
     }

@@ -40,11 +40,13 @@ impl Maps for Fake {
         Ok(())
     }
 
-    fn add_table(&mut self, table: &[u8]) -> Result<u32, MapError> {
-        self.last += 1;
-        self.calls.push(format!("add {}", self.last));
-        self.tables.insert(self.last, table.to_vec());
-        Ok(self.last)
+    fn add_tables(&mut self, tables: &[&[u8]]) -> Result<Vec<u32>, MapError> {
+        let numbers: Vec<u32> = (self.last + 1..).take(tables.len()).collect();
+        self.calls.push(format!("add {numbers:?}"));
+        self.last += tables.len() as u32;
+        let tables = tables.iter().map(|table| table.to_vec());
+        self.tables.extend(numbers.iter().copied().zip(tables));
+        Ok(numbers)
     }
 
     fn remove_table(&mut self, table: u32) -> Result<(), MapError> {
@@ -203,13 +205,51 @@ fn an_edit_loads_binds_and_only_then_removes() {
             changed: 2
         }
     );
-    assert_eq!(engine.maps.calls, ["add 3", "bind 1 3", "bind 2 3"]);
+    assert_eq!(engine.maps.calls, ["add [3]", "bind 1 3", "bind 2 3"]);
     engine.sweep(now + GRACE / 2).unwrap();
     assert_eq!(engine.table_count(), 3);
     assert_eq!(engine.deadline(), Some(now + GRACE));
     engine.sweep(now + GRACE).unwrap();
     assert_eq!(engine.maps.calls[3..], ["remove 1"]);
     assert_eq!(engine.deadline(), None);
+}
+
+/// One policy for each of `apps`, which denies running `/bin/APP` to it.
+fn policies_for(apps: &[&str]) -> Policies {
+    let policy = |app: &&str| {
+        format!(
+            "---\n\
+             apiVersion: bartizan.dev/v1alpha1\n\
+             kind: SecurityPolicy\n\
+             metadata: {{ name: {app}, namespace: shop }}\n\
+             spec:\n\
+             \x20 selector: {{ matchLabels: {{ app: {app} }} }}\n\
+             \x20 process: {{ deny: [{{ paths: [\"/bin/{app}\"] }}] }}\n"
+        )
+    };
+    let text: String = apps.iter().map(policy).collect();
+    Policies::check(&[Source::new("test.yaml", text)]).expect("valid policies")
+}
+
+#[test]
+fn all_tables_of_an_edit_are_loaded_at_once() {
+    let (mut engine, _, now) = shop();
+    let applied = engine.apply(&policies_for(&["web", "db"]), now).unwrap();
+    assert_eq!((applied.loaded, applied.changed), (2, 3));
+    let expected = ["add [3, 4]", "bind 1 3", "bind 2 3", "bind 3 4"];
+    assert_eq!(engine.maps.calls, expected);
+}
+
+#[test]
+fn a_table_on_its_way_out_stays_for_a_new_workload_that_needs_it() {
+    let (mut engine, _, now) = shop();
+    engine.apply(&policies_for(&["web", "db"]), now).unwrap();
+    let id = engine
+        .add(identity("again", "web"), &policies("/bin/a"), now)
+        .unwrap();
+    assert_eq!(engine.maps.bindings[&id.0].0, 1);
+    engine.sweep(now + GRACE).unwrap();
+    assert!(engine.maps.tables.contains_key(&1));
 }
 
 #[test]
