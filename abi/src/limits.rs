@@ -17,6 +17,9 @@ pub const MAX_WORKLOADS: u32 = 4_096;
 pub const MAX_TABLES: u32 = 1_024;
 /// Labelled cgroups on one node, nested ones included.
 pub const MAX_CGROUPS: u32 = 65_536;
+/// Level in the hierarchy down to which a labelled cgroup is found from those below it
+/// when the map of labels is full.
+pub const MAX_CGROUP_LEVEL: u32 = 64;
 /// Slots of the direct-mapped label cache; a power of two.
 pub const LABEL_SLOTS: u32 = 4_096;
 /// Slots of a container's superblock table; a power of two.

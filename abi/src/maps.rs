@@ -14,10 +14,14 @@ use crate::limits::MOUNT_SLOTS;
 /// `workload` not 0: managed. Otherwise `busy` 0: unmanaged, exactly. Otherwise ask
 /// the hash map. Writers: hash map first, then `busy`, then (user space alone)
 /// `workload`, then `id`; a taken slot is emptied (`id` 0) before it gets another id.
+///
+/// A cgroup that finds no room in the hash map makes its slot busy all the same, after
+/// the INCOMPLETE map's word has become 1 (which it then stays). As long as that is 0, an
+/// id that is not in the hash map is unmanaged.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Label {
-    /// Some id of this slot is in the hash map.
+    /// Some id of this slot is in the hash map, or should be and found it full.
     pub busy: u64,
     /// Workload of `id`.
     pub workload: u64,
@@ -158,7 +162,8 @@ pub enum Stat {
     Unresolved = 2,
     /// Labelled cgroups whose binding or table was missing (denied).
     MissingTable = 3,
-    /// Child cgroups that could not be labelled because the map was full.
+    /// Child cgroups that found the map of labels full; their label is looked for in the
+    /// cgroups above them, at every decision.
     LabelFailures = 4,
     /// Cgroups that inherited a label.
     Inherited = 5,

@@ -1,12 +1,13 @@
 //! Who is asking: the current task's workload, binding and table.
 
 use aya_ebpf::helpers::bpf_get_current_cgroup_id;
-use bartizan_abi::limits::LABEL_SLOTS;
+use aya_ebpf::helpers::generated::bpf_get_current_ancestor_cgroup_id;
+use bartizan_abi::limits::{LABEL_SLOTS, MAX_CGROUP_LEVEL};
 use bartizan_abi::maps::{Binding, Label, Sides, Stat};
 use bartizan_abi::op::Ops;
 use bartizan_abi::table::{At, Table, header};
 
-use crate::maps::{BINDINGS, CGROUPS, LABELS, TABLES, count};
+use crate::maps::{BINDINGS, CGROUPS, INCOMPLETE, LABELS, TABLES, count};
 use crate::table::{Compiled, TableValue};
 
 /// A managed task's rules.
@@ -39,9 +40,10 @@ pub enum Identity {
     Managed(Rules),
 }
 
-/// The workload of a cgroup.
+/// The workload of a cgroup. `unlisted` says it of one that has no label of its own but
+/// may have found no room for it.
 #[inline(always)]
-pub fn workload_of(cgroup: u64) -> Option<u32> {
+pub fn workload_of(cgroup: u64, unlisted: impl FnOnce() -> Option<u32>) -> Option<u32> {
     let slot = LABELS.get_ptr((cgroup & u64::from(LABEL_SLOTS - 1)) as u32)?;
     let label: *const Label = slot;
     // Volatile, in this order: see `Label`.
@@ -59,10 +61,43 @@ pub fn workload_of(cgroup: u64) -> Option<u32> {
     if unsafe { core::ptr::read_volatile(&raw const (*label).busy) } == 0 {
         return None;
     }
+    listed(cgroup).or_else(unlisted)
+}
+
+#[inline(always)]
+fn listed(cgroup: u64) -> Option<u32> {
     CGROUPS.get_ptr(cgroup).map(|workload| {
         // SAFETY: a map value; entries are never changed, only added and removed.
         unsafe { *workload }
     })
+}
+
+/// Some cgroup below a labelled one found no room for its label.
+#[inline(always)]
+pub fn is_incomplete() -> bool {
+    INCOMPLETE.get_ptr(0).is_some_and(|word| {
+        // SAFETY: a map value.
+        unsafe { core::ptr::read_volatile(word) != 0 }
+    })
+}
+
+/// The workload of the nearest labelled cgroup above the current task's, 0 for none. It is
+/// found however deep the task is: what is labelled from outside is in the upper levels.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn inherited() -> u64 {
+    let mut workload = 0;
+    for level in 0..=MAX_CGROUP_LEVEL {
+        // SAFETY: a number.
+        let cgroup = unsafe { bpf_get_current_ancestor_cgroup_id(level as i32) };
+        if cgroup == 0 {
+            break;
+        }
+        if let Some(label) = listed(cgroup) {
+            workload = label as u64;
+        }
+    }
+    workload
 }
 
 /// The binding in use.
@@ -89,7 +124,12 @@ fn current(sides: &Sides) -> &Binding {
 pub fn identify(ops: Ops) -> Identity {
     // SAFETY: no arguments.
     let cgroup = unsafe { bpf_get_current_cgroup_id() };
-    let Some(workload) = workload_of(cgroup) else {
+    let unlisted = || match inherited() as u32 {
+        0 => None,
+        workload => Some(workload),
+    };
+    let Some(workload) = workload_of(cgroup, || if is_incomplete() { unlisted() } else { None })
+    else {
         return Identity::Unjudged;
     };
     let Some(sides) = BINDINGS.get_value(workload, &0) else {

@@ -19,6 +19,10 @@ pub static LABELS: Array<Label, { LABEL_SLOTS as usize }> = Array::new();
 #[btf_map]
 pub static CGROUPS: HashMap<u64, u32, { MAX_CGROUPS as usize }> = HashMap::new();
 
+/// 1 once a cgroup below a labelled one could not be labelled, see [`Label`].
+#[btf_map]
+pub static INCOMPLETE: Array<u64, 1> = Array::new();
+
 /// Bindings by workload.
 #[btf_map]
 pub static BINDINGS: ArrayOfMaps<Array<Sides, 1>, { MAX_WORKLOADS as usize }> = ArrayOfMaps::new();

@@ -5,7 +5,13 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use bartizan_abi::limits::MAX_CGROUP_LEVEL;
+
 use crate::mounts::mountinfo;
+
+/// Levels that a workload's cgroup may be below what is mounted, which may itself be
+/// below the hierarchy's root.
+const MAX_LEVEL: usize = MAX_CGROUP_LEVEL as usize / 2;
 
 /// The id by which the kernel knows a cgroup: its directory's inode number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +32,9 @@ pub enum CgroupError {
     /// It is a directory of another file system.
     #[error("{0} is not in the cgroup v2 hierarchy at {1}")]
     Elsewhere(PathBuf, PathBuf),
+    /// Labels are not looked for that far down.
+    #[error("the cgroup {0} is more than {MAX_LEVEL} levels deep")]
+    TooDeep(PathBuf),
     /// An operation failed.
     #[error("cannot {action} cgroup {path}")]
     Io {
@@ -86,6 +95,10 @@ impl Hierarchy {
         // A directory that another file system was mounted on has no such file.
         if !full.join("cgroup.procs").exists() {
             return Err(CgroupError::Elsewhere(full, self.root.clone()));
+        }
+        let below = full.strip_prefix(&self.root).unwrap_or(&full);
+        if below.components().count() > MAX_LEVEL {
+            return Err(CgroupError::TooDeep(full));
         }
         Cgroup::at(full)
     }
@@ -316,6 +329,20 @@ mod tests {
         fs::remove_file(dir.path().join("web/cgroup.procs")).unwrap();
         let error = hierarchy.open(Path::new("web")).unwrap_err();
         assert!(matches!(error, CgroupError::Elsewhere(..)), "{error}");
+    }
+
+    #[test]
+    fn a_cgroup_deeper_than_labels_are_looked_for_is_refused() {
+        let (dir, hierarchy) = fake();
+        let deepest = dir.path().join("a/".repeat(MAX_LEVEL));
+        let too_deep = deepest.join("a");
+        fs::create_dir_all(&too_deep).unwrap();
+        for path in [&deepest, &too_deep] {
+            fs::write(path.join("cgroup.procs"), "").unwrap();
+        }
+        assert!(hierarchy.open(&deepest).is_ok());
+        let error = hierarchy.open(&too_deep).unwrap_err();
+        assert!(matches!(error, CgroupError::TooDeep(_)), "{error}");
     }
 
     #[test]

@@ -231,7 +231,7 @@ const STATISTICS: [(Stat, &str, &str); 5] = [
     (
         Stat::LabelFailures,
         "label_failures",
-        "Child cgroups that could not be labelled",
+        "Child cgroups that found no room for their label",
     ),
 ];
 

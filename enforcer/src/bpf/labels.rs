@@ -2,7 +2,7 @@
 //!
 //! The protocol is in [`bartizan_abi::maps::Label`]; user space alone fills ids in.
 
-use aya::maps::{HashMap, MapData, MapError as AyaError};
+use aya::maps::{Array, HashMap, MapData, MapError as AyaError};
 use bartizan_abi::limits::{LABEL_SLOTS, MAX_CGROUPS};
 use bartizan_abi::maps::Label;
 
@@ -12,6 +12,7 @@ use crate::bpf::values::KernelLabel;
 pub(super) struct Labels {
     cache: super::LabelArray,
     truth: HashMap<MapData, u64, u32>,
+    incomplete: Array<MapData, u64>,
 }
 
 fn failed(operation: &'static str) -> impl Fn(AyaError) -> MapError {
@@ -19,33 +20,43 @@ fn failed(operation: &'static str) -> impl Fn(AyaError) -> MapError {
 }
 
 impl Labels {
-    pub(super) fn new(cache: super::LabelArray, truth: HashMap<MapData, u64, u32>) -> Self {
-        Self { cache, truth }
+    pub(super) fn new(
+        cache: super::LabelArray,
+        truth: HashMap<MapData, u64, u32>,
+        incomplete: Array<MapData, u64>,
+    ) -> Self {
+        Self {
+            cache,
+            truth,
+            incomplete,
+        }
     }
 
     pub(super) fn insert(&mut self, cgroup: u64, workload: u32) -> Result<(), MapError> {
-        self.truth
-            .insert(cgroup, workload, 0)
-            .map_err(|source| match source {
-                AyaError::SyscallError(error)
-                    if error.io_error.raw_os_error() == Some(libc::E2BIG) =>
-                {
-                    MapError::Full {
-                        what: "labelled cgroup",
-                        limit: MAX_CGROUPS,
-                    }
-                }
-                source => MapError::Aya {
+        match self.truth.insert(cgroup, workload, 0) {
+            Ok(()) => {}
+            Err(AyaError::SyscallError(error))
+                if error.io_error.raw_os_error() == Some(libc::E2BIG) =>
+            {
+                // The labels above it hold for it, as for one that was made just now.
+                self.incomplete
+                    .set(0, 1, 0)
+                    .map_err(failed("marking the labels as incomplete"))?;
+                self.make_busy(cgroup)?;
+                return Err(MapError::Full {
+                    what: "labelled cgroup",
+                    limit: MAX_CGROUPS,
+                });
+            }
+            Err(source) => {
+                return Err(MapError::Aya {
                     operation: "labelling a cgroup",
                     source,
-                },
-            })?;
-        let at = (cgroup % u64::from(LABEL_SLOTS)) as u32;
-        let read = failed("reading the label cache");
+                });
+            }
+        }
+        let (at, slot) = self.make_busy(cgroup)?;
         let write = failed("writing the label cache");
-        let KernelLabel(mut slot) = self.cache.get(&at, 0).map_err(read)?;
-        slot.busy = 1;
-        self.cache.set(at, KernelLabel(slot), 0).map_err(&write)?;
         let taken = slot.id != 0 && slot.id != cgroup && self.truth.get(&slot.id, 0).is_ok();
         if taken {
             return Ok(());
@@ -67,6 +78,20 @@ impl Labels {
             self.cache.set(at, KernelLabel(step), 0).map_err(&write)?;
         }
         Ok(())
+    }
+
+    /// Makes lookups of a cgroup go on where the cache ends; its slot.
+    fn make_busy(&mut self, cgroup: u64) -> Result<(u32, Label), MapError> {
+        let at = (cgroup % u64::from(LABEL_SLOTS)) as u32;
+        let KernelLabel(mut slot) = self
+            .cache
+            .get(&at, 0)
+            .map_err(failed("reading the label cache"))?;
+        slot.busy = 1;
+        self.cache
+            .set(at, KernelLabel(slot), 0)
+            .map_err(failed("writing the label cache"))?;
+        Ok((at, slot))
     }
 
     pub(super) fn remove(&mut self, cgroup: u64) -> Result<(), MapError> {

@@ -68,7 +68,11 @@ impl Kernel {
         let events = typed(&mut ebpf, "EVENTS")?;
         let counters = typed(&mut ebpf, "COUNTERS")?;
         let statistics = typed(&mut ebpf, "STATISTICS")?;
-        let labels = Labels::new(typed(&mut ebpf, "LABELS")?, typed(&mut ebpf, "CGROUPS")?);
+        let labels = Labels::new(
+            typed(&mut ebpf, "LABELS")?,
+            typed(&mut ebpf, "CGROUPS")?,
+            typed(&mut ebpf, "INCOMPLETE")?,
+        );
         let sides = template(&mut ebpf, "BINDING_TEMPLATE")?;
         let bindings = Bindings::new(data(&mut ebpf, "BINDINGS")?, sides);
         let table = template(&mut ebpf, "TABLE_TEMPLATE")?;

@@ -11,9 +11,11 @@
 #![expect(clippy::print_stdout, reason = "results go to standard output")]
 #![expect(clippy::print_stderr, reason = "misuse is reported on standard error")]
 
+mod attributes;
 mod case;
 mod cases;
 mod container;
+mod kernel;
 mod probe;
 mod runner;
 #[path = "../../../policy/tests/table/mod.rs"]

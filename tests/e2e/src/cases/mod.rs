@@ -1,6 +1,7 @@
 //! All cases. A topic is a module with a `cases()`; it is listed here once.
 
 mod bypass;
+mod cgroup;
 mod guest;
 mod samples;
 
@@ -8,8 +9,13 @@ use crate::case::Case;
 
 /// Every case of every topic, in the order in which they run.
 pub(crate) fn all() -> Vec<Case> {
-    [guest::cases(), samples::cases(), bypass::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        guest::cases(),
+        samples::cases(),
+        bypass::cases(),
+        cgroup::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

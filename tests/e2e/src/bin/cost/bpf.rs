@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use anyhow::{Context as _, Result, bail};
+
+use crate::attributes::Attributes;
 
 const TYPES: &str = "/sys/kernel/btf/vmlinux";
 
@@ -75,51 +77,6 @@ pub(crate) fn lsm_programs() -> Result<BTreeMap<String, u32>> {
             let hook = name.trim_start_matches("bpf_lsm_");
             all.insert(hook.to_owned(), verified);
         }
-    }
-}
-
-/// `union bpf_attr`; fields are set by their offsets.
-#[derive(Default)]
-#[repr(C, align(8))]
-struct Attributes([u32; 32]);
-
-impl Attributes {
-    fn word(&mut self, offset: usize, value: u32) {
-        self.0[offset / 4] = value;
-    }
-
-    fn pointer(&mut self, offset: usize, to: *const u8) {
-        let address = to as u64;
-        self.word(offset, address as u32);
-        self.word(offset + 4, (address >> 32) as u32);
-    }
-
-    fn read(&self, offset: usize) -> u32 {
-        self.0[offset / 4]
-    }
-
-    fn call(&mut self, command: libc::c_long) -> std::io::Result<i32> {
-        // SAFETY: the attributes are as large as said, and what they point to lives in
-        // the caller, which made pointers and lengths agree.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_bpf,
-                command,
-                self.0.as_mut_ptr(),
-                size_of_val(&self.0),
-            )
-        };
-        if result < 0 {
-            return Err(std::io::Error::last_os_error());
-        }
-        Ok(result as i32)
-    }
-
-    /// A command that answers with a descriptor.
-    fn open(mut self, command: libc::c_long) -> std::io::Result<OwnedFd> {
-        let fd = self.call(command)?;
-        // SAFETY: the kernel has just made it for us.
-        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 }
 

@@ -15,6 +15,8 @@
 #![expect(clippy::print_stdout, reason = "results go to standard output")]
 #![expect(clippy::print_stderr, reason = "misuse is reported on standard error")]
 
+#[path = "../../attributes.rs"]
+mod attributes;
 mod bpf;
 mod clock;
 mod compile;

@@ -1,0 +1,65 @@
+//! What of Bartizan is in the kernel.
+
+use std::ffi::CStr;
+use std::io::Error;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use anyhow::{Result, bail, ensure};
+use bartizan_abi::limits::MAX_CGROUPS;
+use rustix::io::Errno;
+
+use crate::attributes::Attributes;
+
+const MAP_GET_NEXT_ID: libc::c_long = 12;
+const MAP_GET_FD_BY_ID: libc::c_long = 14;
+const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const MAP_UPDATE_BATCH: libc::c_long = 26;
+
+/// `struct bpf_map_info` up to `name`.
+const INFO_BYTES: usize = 40;
+const NAME: usize = 24;
+
+/// Fills the map of labels with cgroups that don't exist.
+pub(crate) fn fill_labels() -> Result<()> {
+    // Ids of cgroups count up from 1.
+    let keys: Vec<u64> = (1 << 40..).take(MAX_CGROUPS as usize + 1).collect();
+    let values = vec![1_u32; keys.len()];
+    let map = map(c"CGROUPS")?;
+    let mut update = Attributes::default();
+    update.pointer(16, keys.as_ptr().cast());
+    update.pointer(24, values.as_ptr().cast());
+    update.word(32, keys.len() as u32);
+    update.word(36, map.as_raw_fd().cast_unsigned());
+    let error = update.call(MAP_UPDATE_BATCH).err();
+    let errno = error.as_ref().and_then(Error::raw_os_error);
+    ensure!(
+        errno == Some(Errno::TOOBIG.raw_os_error()),
+        "filling the map of labels ended with {error:?}"
+    );
+    Ok(())
+}
+
+/// The map of that name.
+fn map(name: &CStr) -> Result<OwnedFd> {
+    let mut id = 0;
+    loop {
+        let mut next = Attributes::default();
+        next.word(0, id);
+        if next.call(MAP_GET_NEXT_ID).is_err() {
+            bail!("the kernel has no map {name:?}");
+        }
+        id = next.read(4);
+        let mut get = Attributes::default();
+        get.word(0, id);
+        let map = get.open(MAP_GET_FD_BY_ID)?;
+        let mut info = [0_u8; INFO_BYTES];
+        let mut ask = Attributes::default();
+        ask.word(0, map.as_raw_fd().cast_unsigned());
+        ask.word(4, INFO_BYTES as u32);
+        ask.pointer(8, info.as_mut_ptr());
+        ask.call(OBJ_GET_INFO_BY_FD)?;
+        if CStr::from_bytes_until_nul(&info[NAME..]) == Ok(name) {
+            return Ok(map);
+        }
+    }
+}
