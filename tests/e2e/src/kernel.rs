@@ -14,10 +14,16 @@ const MAP_GET_NEXT_ID: libc::c_long = 12;
 const MAP_GET_FD_BY_ID: libc::c_long = 14;
 const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const MAP_UPDATE_BATCH: libc::c_long = 26;
+const LINK_GET_NEXT_ID: libc::c_long = 31;
 
 /// `struct bpf_map_info` up to `name`.
 const INFO_BYTES: usize = 40;
 const NAME: usize = 24;
+
+/// Some program is attached somewhere.
+pub(crate) fn is_anything_attached() -> bool {
+    Attributes::default().call(LINK_GET_NEXT_ID).is_ok()
+}
 
 /// Fills the map of labels with cgroups that don't exist.
 pub(crate) fn fill_labels() -> Result<()> {

@@ -4,6 +4,7 @@ mod bypass;
 mod cgroup;
 mod guest;
 mod samples;
+mod start_up;
 
 use crate::case::Case;
 
@@ -11,6 +12,7 @@ use crate::case::Case;
 pub(crate) fn all() -> Vec<Case> {
     [
         guest::cases(),
+        start_up::cases(),
         samples::cases(),
         bypass::cases(),
         cgroup::cases(),

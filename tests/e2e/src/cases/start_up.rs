@@ -1,0 +1,113 @@
+//! Machines on which the enforcer can't work: one sentence that says what to change.
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+
+use crate::case::{Case, Context, Guest};
+use crate::kernel;
+
+const POLICY: &str = "\
+apiVersion: bartizan.dev/v1alpha1
+kind: SecurityPolicy
+metadata: { name: p }
+spec: { selector: {}, mode: Enforce, process: { deny: [{ paths: [/bin/x] }] } }
+";
+
+/// Anybody but root.
+const NOBODY: u32 = 65_534;
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("start-up/without_bpf_in_the_list", without_bpf).on(Guest::WithoutBpf),
+        Case::new("start-up/with_cgroup_v1_only", with_cgroup_v1).on(Guest::CgroupV1),
+        Case::new("start-up/without_type_information", without_btf),
+        Case::new("start-up/without_privileges", without_privileges),
+    ]
+}
+
+fn without_bpf(context: &Context) -> Result<()> {
+    refused(context, |_| {}, ",bpf` on the kernel command line")
+}
+
+fn with_cgroup_v1(context: &Context) -> Result<()> {
+    refused(context, |_| {}, "no cgroup v2 hierarchy is mounted")
+}
+
+/// As in a container that doesn't see `/sys/kernel/btf`.
+fn without_btf(context: &Context) -> Result<()> {
+    let hide = |command: &mut Command| {
+        let hidden = || {
+            // SAFETY: only this process has the new mount namespace.
+            unsafe { unshare_unsafe(UnshareFlags::NEWNS) }?;
+            let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+            mount_change("/", private)?;
+            mount(
+                "none",
+                "/sys/kernel/btf",
+                "tmpfs",
+                MountFlags::empty(),
+                None,
+            )?;
+            Ok(())
+        };
+        // SAFETY: system calls alone between fork and exec.
+        unsafe { command.pre_exec(hidden) };
+    };
+    refused(
+        context,
+        hide,
+        "use a kernel built with CONFIG_DEBUG_INFO_BTF=y",
+    )
+}
+
+fn without_privileges(context: &Context) -> Result<()> {
+    let drop_them = |command: &mut Command| {
+        command.uid(NOBODY).gid(NOBODY);
+    };
+    refused(context, drop_them, "run as root, or with the capabilities")
+}
+
+/// Both ways to start the enforcer end with exit code 2 and a sentence that says `advice`.
+fn refused(context: &Context, with: impl Fn(&mut Command), advice: &str) -> Result<()> {
+    // In a folder of everybody.
+    let policy = PathBuf::from("/tmp/start-up.yaml");
+    fs::write(&policy, POLICY)?;
+    for words in [
+        ["run", "--", "/bin/true"].as_slice(),
+        &["standalone", "--workload", "w=/"],
+    ] {
+        let mut command = Command::new(&context.enforcer);
+        command
+            .arg(words[0])
+            .arg("-f")
+            .arg(&policy)
+            .args(&words[1..]);
+        command.current_dir("/");
+        with(&mut command);
+        let output = command.output().context("start the enforcer")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        println!("{words:?}: {}, {said}", output.status);
+        ensure!(
+            output.status.code() == Some(2),
+            "{words:?} ended with {}: {said}",
+            output.status
+        );
+        ensure!(
+            said.trim_end().lines().count() == 1 && said.contains(advice),
+            "{words:?} said {said:?} instead of one line with {advice:?}"
+        );
+        ensure!(output.stdout.is_empty(), "it printed something");
+        ensure!(
+            !kernel::is_anything_attached(),
+            "{words:?} left something attached"
+        );
+    }
+    fs::remove_file(policy)?;
+    Ok(())
+}
