@@ -4,6 +4,7 @@ mod bypass;
 mod cgroup;
 mod guest;
 mod samples;
+mod standalone;
 mod start_up;
 
 use crate::case::Case;
@@ -16,6 +17,7 @@ pub(crate) fn all() -> Vec<Case> {
         samples::cases(),
         bypass::cases(),
         cgroup::cases(),
+        standalone::cases(),
     ]
     .into_iter()
     .flatten()
