@@ -21,7 +21,7 @@ use crate::events::decode;
 use crate::http::{self, Question};
 use crate::metrics::Snapshot;
 use crate::report::{Aggregator, Line, Record, Sink};
-use crate::sys::{Readable, release_memory};
+use crate::sys::Readable;
 
 /// Events read before anything else gets its turn.
 const BATCH: usize = 1_024;
@@ -76,7 +76,7 @@ impl Agent {
                 Some(questions)
             }
         };
-        release_memory();
+        engine.maps().release_memory();
         Ok(Self {
             ring: Readable::new(engine.maps().events_fd())?,
             engine,

@@ -33,7 +33,7 @@ use values::KernelKey;
 /// The loaded kernel programs and their maps. Dropping it detaches everything.
 pub struct Kernel {
     ebpf: Ebpf,
-    btf: Btf,
+    types: KernelTypes,
     hooks: Vec<&'static str>,
     attached: Vec<&'static str>,
     events: RingBuf<MapData>,
@@ -53,18 +53,18 @@ impl Kernel {
         let offsets = offsets(&types)?;
         let hooks = available_hooks(&types)?;
         drop(types);
-        let btf = Btf::from_sys_fs()
-            .map_err(|error| LoadError::Object(Box::new(aya::EbpfError::BtfError(error))))?;
+        let mut types = KernelTypes::default();
         let object = object::read()?;
         let mut loader = EbpfLoader::new();
-        loader.btf(Some(&btf)).allow_unsupported_maps();
+        // Without types: the object has no relocation that needs them.
+        loader.btf(None).allow_unsupported_maps();
         for (name, value) in &offsets {
             loader.override_global(name, value, true);
         }
         let mut ebpf = loader
             .load(&object)
             .map_err(|error| LoadError::Object(Box::new(error)))?;
-        drop(loader);
+        drop((loader, object));
         let events = typed(&mut ebpf, "EVENTS")?;
         let counters = typed(&mut ebpf, "COUNTERS")?;
         let statistics = typed(&mut ebpf, "STATISTICS")?;
@@ -78,10 +78,10 @@ impl Kernel {
         let table = template(&mut ebpf, "TABLE_TEMPLATE")?;
         let tables = Tables::new(data(&mut ebpf, "TABLES")?, table);
         let tasks = data(&mut ebpf, "TASKS")?;
-        programs::attach_tracepoints(&mut ebpf, &btf)?;
+        programs::attach_tracepoints(&mut ebpf, types.get()?)?;
         Ok(Self {
             ebpf,
-            btf,
+            types,
             hooks,
             attached: Vec::new(),
             events,
@@ -101,11 +101,17 @@ impl Kernel {
                 && self.hooks.contains(&hook.name)
                 && !self.attached.contains(&hook.name)
             {
-                programs::attach(&mut self.ebpf, &self.btf, hook.name)?;
+                programs::attach(&mut self.ebpf, self.types.get()?, hook.name)?;
                 self.attached.push(hook.name);
             }
         }
         Ok(())
+    }
+
+    /// Gives back the memory that only changes need. They take it again.
+    pub fn release_memory(&mut self) {
+        self.types = KernelTypes::default();
+        crate::sys::release_memory();
     }
 
     /// Attached hooks with the instructions that the verifier processed for each
@@ -244,6 +250,21 @@ impl Kernel {
             }
             None => false,
         }
+    }
+}
+
+/// The kernel's types, as long as programs are attached: 10 MiB.
+#[derive(Default)]
+struct KernelTypes(Option<Btf>);
+
+impl KernelTypes {
+    fn get(&mut self) -> Result<&Btf, LoadError> {
+        if self.0.is_none() {
+            let read = Btf::from_sys_fs()
+                .map_err(|error| LoadError::Object(Box::new(aya::EbpfError::BtfError(error))))?;
+            self.0 = Some(read);
+        }
+        Ok(self.0.as_ref().expect("it has just been read"))
     }
 }
 

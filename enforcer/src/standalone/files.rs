@@ -13,7 +13,6 @@ use rustix::fs::inotify::{ReadFlags, WatchFlags};
 
 use crate::agent::{Agent, chain};
 use crate::policies::{Policies, fingerprint};
-use crate::sys::release_memory;
 
 /// How long to wait for the rest of an edit.
 pub(super) const DEBOUNCE: Duration = Duration::from_millis(10);
@@ -107,7 +106,7 @@ impl Files {
         };
         match agent.engine.apply(&policies, Instant::now()) {
             Ok(applied) => {
-                release_memory();
+                agent.engine.maps().release_memory();
                 self.enforced = found;
                 self.refused = None;
                 agent.policies.errors.clear();
