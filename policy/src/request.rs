@@ -2,6 +2,8 @@
 //!
 //! One syntax for the command line and for the tests' tables of cases.
 
+mod error;
+
 use std::net::{IpAddr, SocketAddr};
 
 use bartizan_abi::op::{Category, Operation};
@@ -9,6 +11,8 @@ use bartizan_abi::op::{Category, Operation};
 use crate::nearest::{nearest, suggestion};
 use crate::operation::{Caller, Name, Object, Request};
 use crate::{capability, socket};
+
+pub use error::RequestError;
 
 /// The syntax, for help texts.
 pub const SYNTAX: &str = "\
@@ -29,60 +33,6 @@ file, a file of a foreign file system.";
 
 /// Word for an object or caller without a name.
 const UNNAMED: &str = "unnamed";
-
-/// Why words are no operation.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RequestError {
-    /// No words.
-    #[error("no operation: write one such as `exec /usr/bin/apt`")]
-    Empty,
-    /// The first word.
-    #[error("unknown operation `{word}`{suggestion}")]
-    Operation {
-        /// As written.
-        word: String,
-        /// The nearest, or all.
-        suggestion: String,
-    },
-    /// Too few words.
-    #[error("`{operation}` needs {what}")]
-    Missing {
-        /// The first word.
-        operation: String,
-        /// What comes next.
-        what: &'static str,
-    },
-    /// A word too many.
-    #[error("unexpected `{0}`")]
-    Unexpected(String),
-    /// A path that could not be a name in a container.
-    #[error("`{path}` is no canonical path: {why}")]
-    Path {
-        /// As written.
-        path: String,
-        /// What is wrong.
-        why: &'static str,
-    },
-    /// Not `ADDRESS:PORT`.
-    #[error("`{0}` is no ADDRESS:PORT: write `10.0.0.1:443` or `[fd00::1]:443`")]
-    Address(String),
-    /// Not a word or number of a table.
-    #[error("unknown {what} `{word}`")]
-    Word {
-        /// What was expected.
-        what: &'static str,
-        /// As written.
-        word: String,
-    },
-    /// A capability that doesn't exist.
-    #[error("unknown capability `{word}`{hint}")]
-    Capability {
-        /// As written.
-        word: String,
-        /// The nearest, if one is near.
-        hint: String,
-    },
-}
 
 /// Parses the words of an operation; see [`SYNTAX`].
 pub fn parse_request(words: &[&str]) -> Result<Request, RequestError> {
@@ -280,130 +230,4 @@ fn name(path: &str) -> Result<Name, RequestError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(words: &str) -> Result<Request, RequestError> {
-        parse_request(&words.split(' ').collect::<Vec<_>>())
-    }
-
-    fn file(path: &str, owned: bool) -> Object {
-        Object::File {
-            name: Name::Path(path.into()),
-            owned,
-        }
-    }
-
-    #[track_caller]
-    fn check(words: &str, operation: Operation, object: Object) {
-        let caller = Caller::Runtime;
-        assert_eq!(
-            parse(words),
-            Ok(Request {
-                operation,
-                object,
-                caller
-            })
-        );
-    }
-
-    #[test]
-    fn every_operation_has_its_words() {
-        check("exec /bin/sh", Operation::Exec, file("/bin/sh", false));
-        check("map /", Operation::Map, file("/", false));
-        for operation in Operation::ALL
-            .iter()
-            .filter(|op| op.category() == Category::Files)
-        {
-            let words = format!("file {} /a/b --owner", operation.name().to_lowercase());
-            check(&words, *operation, file("/a/b", true));
-        }
-        let address = |protocol, address: &str, port| Object::Address {
-            protocol,
-            address: address.parse().unwrap(),
-            port,
-        };
-        check(
-            "connect tcp 10.0.0.1:443",
-            Operation::Connect,
-            address(6, "10.0.0.1", 443),
-        );
-        check("bind udp [::1]:53", Operation::Bind, address(17, "::1", 53));
-        check(
-            "send 136 1.2.3.4:1",
-            Operation::Send,
-            address(136, "1.2.3.4", 1),
-        );
-        check(
-            "connect icmp 10.0.0.1",
-            Operation::Connect,
-            address(1, "10.0.0.1", 0),
-        );
-        check(
-            "connect tcp [::ffff:10.0.0.1]:1",
-            Operation::Connect,
-            address(6, "10.0.0.1", 1),
-        );
-        let socket = Object::Socket {
-            family: 17,
-            kind: 3,
-        };
-        check("socket packet raw", Operation::Socket, socket);
-        check(
-            "capability cap_net_raw",
-            Operation::Capable,
-            Object::Capability(13),
-        );
-    }
-
-    #[test]
-    fn the_caller_is_a_program_a_nameless_one_or_in_no_list() {
-        let caller = |words: &str| parse(words).map(|request| request.caller);
-        let sh = Caller::Executable(Name::Path(b"/bin/sh".to_vec()));
-        assert_eq!(caller("exec /x --by /bin/sh"), Ok(sh.clone()));
-        assert_eq!(caller("--by=/bin/sh exec /x"), Ok(sh));
-        assert_eq!(
-            caller("exec /x --by unnamed"),
-            Ok(Caller::Executable(Name::Unresolved))
-        );
-        assert_eq!(caller("exec unnamed"), Ok(Caller::Runtime));
-    }
-
-    #[test]
-    fn what_is_no_operation_is_refused_with_the_reason() {
-        for (words, message) in [
-            ("exce /x", "unknown operation `exce`, did you mean `exec`?"),
-            ("exec", "`exec` needs a PATH"),
-            ("exec x", "`x` is no canonical path: write it from `/` on"),
-            (
-                "exec /a//b",
-                "`/a//b` is no canonical path: it has an empty component",
-            ),
-            (
-                "exec /a/../b",
-                "`/a/../b` is no canonical path: it has a `.` or `..`",
-            ),
-            ("exec /a b", "unexpected `b`"),
-            ("exec /a --owner", "unexpected `--owner`"),
-            ("exec /a --by", "`--by` needs a PATH"),
-            ("exec /a --bye /b", "unexpected `--bye`"),
-            (
-                "file raed /a",
-                "unknown operation `file raed`, did you mean `read`?",
-            ),
-            (
-                "connect tcp 10.0.0.1",
-                "`10.0.0.1` is no ADDRESS:PORT: write `10.0.0.1:443` or `[fd00::1]:443`",
-            ),
-            ("connect tpc 10.0.0.1:1", "unknown protocol `tpc`"),
-            ("socket pakcet raw", "unknown family `pakcet`"),
-            (
-                "capability NET_RWA",
-                "unknown capability `NET_RWA`, did you mean `NET_RAW`?",
-            ),
-        ] {
-            assert_eq!(parse(words).unwrap_err().to_string(), message, "{words}");
-        }
-        assert_eq!(parse_request(&[]), Err(RequestError::Empty));
-    }
-}
+mod tests;
