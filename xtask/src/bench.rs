@@ -2,7 +2,14 @@
 //!
 //! On a guest's CPU that executes an instruction per nanosecond of guest time the clock
 //! counts instructions: the same on every machine, however busy it is.
+//!
+//! ```text
+//!   plan ─► guest ─► readings ─┬─► results ─► JSON
+//!   policies ─► compiled ──────┴─► page ────► docs/performance.md
+//! ```
 
+mod compiled;
+mod page;
 mod plan;
 mod policies;
 mod readings;
@@ -20,15 +27,15 @@ use crate::vm::{Image, Machine, Output, Timing};
 use readings::Readings;
 
 const PROGRAM: &str = "cost";
-const MINUTES: u64 = 15;
+const MINUTES: u64 = 30;
 
 /// What to measure on.
 #[derive(Args, Debug)]
 pub(crate) struct Bench {
-    /// A kernel to measure on (several are possible) [default: 6.12]
+    /// A kernel to measure on (several are possible) [default: all]
     #[arg(long = "kernel", value_enum, value_name = "KERNEL")]
     kernels: Vec<KernelLine>,
-    /// How to print the results
+    /// How to print the results; they are also written to docs/performance.md
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
 }
@@ -40,28 +47,41 @@ enum Format {
 }
 
 impl Bench {
-    /// Measures and prints.
+    /// Measures, prints, and writes the page's section.
     pub(crate) fn run(&self) -> Result<u8> {
         setup::ensure(Package::ALL)?;
         let programs = Programs::build(&["bartizan-e2e"])?;
         let kernels = if self.kernels.is_empty() {
-            &[KernelLine::V6_12][..]
+            &KernelLine::ALL[..]
         } else {
             &self.kernels
         };
-        let mut results = Vec::new();
+        let compiled = compiled::measure(&programs.path(PROGRAM))?;
+        let mut measured = Vec::new();
         for line in kernels {
             let kernel = Kernel::get(*line)?;
             let readings = measure(&kernel, &programs)?;
-            results.extend(results::of(&kernel.release, &readings)?);
-            if self.output == Format::Table {
-                println!("{}", results::table(&kernel.release, &readings)?);
+            measured.push((kernel.release, readings));
+        }
+        let section = page::section(&self.command(), &measured, &compiled)?;
+        page::write(&section)?;
+        match self.output {
+            Format::Table => print!("{section}"),
+            Format::Json => {
+                let mut results = Vec::new();
+                for (release, readings) in &measured {
+                    results.extend(results::of(release, readings)?);
+                }
+                println!("{}", serde_json::to_string_pretty(&results)?);
             }
         }
-        if self.output == Format::Json {
-            println!("{}", serde_json::to_string_pretty(&results)?);
-        }
         Ok(0)
+    }
+
+    /// This run as one types it.
+    fn command(&self) -> String {
+        let kernels = self.kernels.iter().map(|line| format!(" --kernel {line}"));
+        format!("cargo xtask bench{}", kernels.collect::<String>())
     }
 }
 

@@ -74,9 +74,8 @@ impl Files {
     }
 
     /// Reads the files; applies them if they changed and are valid, and says so. What was
-    /// enforced stays if they aren't.
-    pub(super) fn check(&mut self, agent: &mut Agent) {
-        let start = Instant::now();
+    /// enforced stays if they aren't. `noticed`: when there was reason to look.
+    pub(super) fn check(&mut self, agent: &mut Agent, noticed: Instant) {
         let sources = match Source::read_all(&self.paths) {
             Ok(sources) => sources,
             Err(diagnostics) => {
@@ -116,7 +115,7 @@ impl Files {
                     policies = policies.len(),
                     workloads = applied.changed,
                     tables = applied.loaded,
-                    ms = start.elapsed().as_millis(),
+                    ms = noticed.elapsed().as_millis(),
                     "edited policies are enforced"
                 );
             }

@@ -85,6 +85,7 @@ async fn serve(
         "enforcing: the self-test's denials were seen"
     );
     let mut files_due = Instant::now();
+    let mut noticed = None;
     loop {
         policy_watch
             .set(&files.watches())
@@ -99,7 +100,7 @@ async fn serve(
         // What changed before the watch was in place is seen here.
         let now = Instant::now();
         if now >= files_due {
-            files.check(agent);
+            files.check(agent, noticed.take().unwrap_or(now));
             files_due = now + CHECK;
         }
         let mut next = files_due;
@@ -119,6 +120,7 @@ async fn serve(
         match agent.work_until(cause).await? {
             Cause::End => break,
             Cause::Edit { any: true } => {
+                noticed = Some(Instant::now());
                 // An editor's rename and write come as several events. What is notified
                 // meanwhile is looked at next.
                 agent.work_until(tokio::time::sleep(files::DEBOUNCE)).await;

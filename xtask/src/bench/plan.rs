@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  settle ─ none ─ empty ─ none ─ enforcer: unmanaged, then a cgroup per policy ─ none
+//!         ─ enforcer: edits of policies of many workloads
 //! ```
 //! One boot, one CPU. The costs without any program are measured between the others, so
 //! that a kernel that changed in the meantime is noticed.
@@ -23,7 +24,7 @@ pub(super) const DEPTHS: [(u32, &str); 3] = [
 /// At depth 5, no component is a name that a rule uses.
 pub(super) const UNKNOWN: &str = "/aaa/bb/ccc/ddd/file";
 /// At depth 5, leaves that begin and end so that a glob might match them.
-pub(super) const UNDECIDED: [(usize, &str); 3] = [
+pub(super) const UNDECIDED: [(u32, &str); 3] = [
     (8, "/usr/share/nginx/html/abcdefgt"),
     (24, "/usr/share/nginx/html/abcdefghijkmnopqrsuvwxyt"),
     (
@@ -43,6 +44,8 @@ pub(super) const MANAGED: [(&str, Files); 6] = [
 ];
 /// Workloads that connect, by name and number of networks.
 pub(super) const CONNECTED: [(&str, usize); 2] = [("cidr1", 1), ("cidr10000", 10_000)];
+/// Workloads whose policy is edited at once.
+pub(super) const EDITED: [usize; 3] = [1, 20, 100];
 /// The label of measurements with nothing attached.
 pub(super) const NONE: &str = "none";
 /// The label of those with a program that does nothing.
@@ -53,6 +56,7 @@ pub(super) const UNMANAGED: &str = "unmanaged";
 pub(super) const CONNECT: &str = "connect";
 
 const POLICIES: &str = "/etc/bench";
+const EDITS: &str = "/etc/edits";
 const CGROUPS: &str = "/sys/fs/cgroup/bench";
 
 const fn files(rules: usize, globs: bool, callers: bool) -> Files {
@@ -87,6 +91,10 @@ pub(super) fn fill(image: &mut Image) {
         let policy = policies::addresses(name, cidrs);
         image.text(&format!("{POLICIES}/{name}.yaml"), 0o644, &policy);
     }
+    for workloads in EDITED {
+        let policy = policies::edited(&format!("edit{workloads}"));
+        image.text(&format!("{EDITS}/edit{workloads}.yaml"), 0o644, &policy);
+    }
     let all = policies::everything("all");
     image.text(&format!("{POLICIES}/all.yaml"), 0o644, &all);
 }
@@ -113,7 +121,7 @@ pub(super) fn script() -> String {
     for name in &workloads {
         let _ = writeln!(text, "cgroup {name}");
     }
-    text.push_str("start");
+    let _ = write!(text, "start {POLICIES}");
     for name in &workloads {
         let _ = write!(
             text,
@@ -131,7 +139,29 @@ pub(super) fn script() -> String {
         let _ = writeln!(text, "within {name} {denied} '{what}' >&3 || exit 1");
     }
     let _ = write!(text, "cost programs >&3 || exit 1\nstop\n{none}");
+    edits(&mut text);
     text
+}
+
+/// Edits policies that few and many workloads have.
+fn edits(text: &mut String) {
+    text.push_str("say editing policies\n");
+    let mut start = format!("start {EDITS}");
+    for workloads in EDITED {
+        for number in 0..workloads {
+            let name = format!("edit{workloads}-{number}");
+            let _ = writeln!(text, "cgroup {name}");
+            let _ = write!(
+                start,
+                " --workload {name}={CGROUPS}/{name},label={LABEL}=edit{workloads}"
+            );
+        }
+    }
+    let _ = writeln!(text, "{start}");
+    for workloads in EDITED {
+        let _ = writeln!(text, "edit {workloads}");
+    }
+    text.push_str("stop\n");
 }
 
 /// The policies are moved to a file system of their own: on the one that is measured, the
@@ -152,8 +182,10 @@ within() {
     sh -c "echo \$\$ > /sys/fs/cgroup/bench/$1/cgroup.procs; cost denied $2 && sleep 1 && exec cost $3"
 }
 start() {
-    cp -r /etc/bench /run/bench
-    bartizan-enforcer standalone -f /run/bench "$@" --denials /run/denials 2> /run/enforcer.log &
+    folder=/run/$(basename $1)
+    cp -r $1 $folder
+    shift
+    bartizan-enforcer standalone -f $folder "$@" --denials /run/denials 2> /run/enforcer.log &
     enforcer=$!
     until grep -q enforcing: /run/enforcer.log; do
         kill -0 $enforcer || { cat /run/enforcer.log >&2; exit 1; }
@@ -161,7 +193,21 @@ start() {
     done
     sleep 2
     kib=$(sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' /proc/$enforcer/status)
-    echo "{\"resident\": $kib}" >&3
+    echo "{\"workloads\": $#, \"resident\": $kib}" >&3
+}
+edit() {
+    for path in /b/1 /b/2 /b/3 /b/4 /b/5; do
+        done=$(grep -c 'are enforced' /run/enforcer.log)
+        sed "s|/edited|$path|" /etc/edits/edit$1.yaml > /run/new
+        mv /run/new /run/edits/edit$1.yaml
+        until [ $(grep -c 'are enforced' /run/enforcer.log) -gt $done ]; do
+            kill -0 $enforcer || exit 1
+            sleep 1
+        done
+        ms=$(sed -n "s/.*are enforced.* workloads=$1 .* ms=\([0-9]*\).*/\1/p" /run/enforcer.log | tail -n 1)
+        echo "{\"edited\": $1, \"ms\": $ms}" >&3
+        sleep 2
+    done
 }
 stop() {
     kill $enforcer

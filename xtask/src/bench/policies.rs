@@ -142,6 +142,12 @@ pub(super) fn addresses(name: &str, cidrs: usize) -> String {
     )
 }
 
+/// A small policy with a path to replace.
+pub(super) fn edited(name: &str) -> String {
+    let rule = "  files:\n    deny:\n      - paths: [\"/edited\", \"/etc/shadow\"]\n";
+    head(name) + rule
+}
+
 /// A policy that needs every hook.
 pub(super) fn everything(name: &str) -> String {
     let ten = Files {

@@ -12,10 +12,12 @@ const DRIFT: f64 = 0.005;
 #[derive(Debug)]
 pub(super) struct Readings {
     costs: Vec<Cost>,
-    /// KiB of memory that the enforcer has after its start.
-    pub(super) resident: u64,
+    /// KiB of memory that the enforcer has after its first start.
+    pub(super) resident: u32,
+    /// Milliseconds from an edit to the kernel, by the number of workloads.
+    edits: Vec<(usize, u64)>,
     /// Instructions that the verifier processed, by hook.
-    pub(super) verified: Vec<(String, u64)>,
+    pub(super) verified: Vec<(String, u32)>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -30,8 +32,9 @@ struct Cost {
 #[serde(untagged)]
 enum Line {
     Cost(Cost),
-    Resident { resident: u64 },
-    Verified { hook: String, verified: u64 },
+    Resident { resident: u32 },
+    Edit { edited: usize, ms: u64 },
+    Verified { hook: String, verified: u32 },
 }
 
 impl Readings {
@@ -40,6 +43,7 @@ impl Readings {
         let mut readings = Self {
             costs: Vec::new(),
             resident: 0,
+            edits: Vec::new(),
             verified: Vec::new(),
         };
         for line in report.lines() {
@@ -47,7 +51,11 @@ impl Readings {
                 .with_context(|| format!("the guest has reported {line:?}"))?
             {
                 Line::Cost(cost) => readings.costs.push(cost),
-                Line::Resident { resident } => readings.resident = resident,
+                Line::Resident { resident } if readings.resident == 0 => {
+                    readings.resident = resident;
+                }
+                Line::Resident { .. } => {}
+                Line::Edit { edited, ms } => readings.edits.push((edited, ms)),
                 Line::Verified { hook, verified } => readings.verified.push((hook, verified)),
             }
         }
@@ -65,6 +73,21 @@ impl Readings {
         let cost = median(self.of(label, target))
             .with_context(|| format!("{target} was not measured for {label}"))?;
         Ok(cost - self.base(target)?)
+    }
+
+    /// The slowest edit of a policy of that many workloads, milliseconds.
+    pub(super) fn edit(&self, workloads: usize) -> Result<u64> {
+        let of = self.edits.iter().filter(|(edited, _)| *edited == workloads);
+        of.map(|(_, ms)| *ms)
+            .max()
+            .with_context(|| format!("no policy of {workloads} workloads was edited"))
+    }
+
+    /// The hook whose program the verifier had most to do with.
+    pub(super) fn largest(&self) -> Result<&(String, u32)> {
+        let all = self.verified.iter();
+        all.max_by_key(|(_, verified)| *verified)
+            .context("no programs were listed")
     }
 
     fn of<'a>(&'a self, label: &'a str, target: &'a str) -> impl Iterator<Item = f64> + 'a {
@@ -107,7 +130,9 @@ mod tests {
         };
         let mut text: String = bases.iter().map(|ns| line(NONE, *ns)).collect();
         text += &line("managed", 10_700.0);
-        text + "{\"resident\":9000}\n{\"hook\":\"capable\",\"verified\":77}\n"
+        text + "{\"workloads\":9,\"resident\":9000}\n{\"workloads\":9,\"resident\":9500}\n\
+                {\"hook\":\"capable\",\"verified\":77}\n\
+                {\"edited\":20,\"ms\":31}\n{\"edited\":20,\"ms\":30}\n"
     }
 
     #[test]
@@ -115,7 +140,9 @@ mod tests {
         let readings = Readings::parse(&report([10_001.0, 10_000.0, 9_990.0])).unwrap();
         assert!((readings.added("managed", "/f").unwrap() - 700.0).abs() < 0.01);
         assert_eq!(readings.resident, 9_000);
-        assert_eq!(readings.verified, [("capable".to_owned(), 77)]);
+        assert_eq!(readings.largest().unwrap(), &("capable".to_owned(), 77));
+        assert_eq!(readings.edit(20).unwrap(), 31);
+        assert!(readings.edit(1).is_err());
         assert!(readings.added("managed", "/g").is_err());
     }
 

@@ -1,11 +1,9 @@
 //! Measurements as results: what an operation costs more than with nothing attached.
 
-use std::fmt::Write as _;
-
 use anyhow::Result;
 use serde::Serialize;
 
-use super::plan::{CONNECT, CONNECTED, DEPTHS, EMPTY, MANAGED, UNDECIDED, UNKNOWN, UNMANAGED};
+use super::plan::{DEPTHS, EMPTY, MANAGED, UNMANAGED};
 use super::readings::Readings;
 
 /// One line of `-o json`.
@@ -48,37 +46,21 @@ pub(super) fn of(release: &str, readings: &Readings) -> Result<Vec<Measured>> {
     Ok(all)
 }
 
-/// Everything that was measured, for people.
-pub(super) fn table(release: &str, readings: &Readings) -> Result<String> {
-    let mut paths: Vec<(String, &str)> = DEPTHS
-        .iter()
-        .map(|(depth, path)| (format!("depth {depth}"), *path))
-        .collect();
-    paths.push(("unknown".to_owned(), UNKNOWN));
-    paths.extend(
-        UNDECIDED
-            .iter()
-            .map(|(length, path)| (format!("{length} bytes"), *path)),
-    );
-    let mut text = format!("Instructions added on {release}\n{:<20}", "");
-    for (title, _) in &paths {
-        let _ = write!(text, "{title:>10}");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_as_the_documentation_says() {
+        let measured = Measured {
+            operation: "open",
+            workload: "managed",
+            rules: 10,
+            depth: 5,
+            kernel: "6.12.1".to_owned(),
+            instructions: 812,
+        };
+        let expected = r#"[{"operation":"open","workload":"managed","rules":10,"depth":5,"kernel":"6.12.1","instructions":812}]"#;
+        assert_eq!(serde_json::to_string(&[measured]).unwrap(), expected);
     }
-    let labels = [EMPTY, UNMANAGED].into_iter();
-    for label in labels.chain(MANAGED.iter().map(|(name, _)| *name)) {
-        let _ = write!(text, "\n{label:<20}");
-        for (_, path) in &paths {
-            let _ = write!(text, "{:>10.0}", readings.added(label, path)?);
-        }
-    }
-    let _ = writeln!(text, "\n{:<20}{:>10}", "", "connect");
-    let labels = [EMPTY, UNMANAGED].into_iter();
-    for label in labels.chain(CONNECTED.iter().map(|(name, _)| *name)) {
-        let _ = writeln!(text, "{label:<20}{:>10.0}", readings.added(label, CONNECT)?);
-    }
-    let _ = writeln!(text, "enforcer: {} KiB resident", readings.resident);
-    for (hook, verified) in &readings.verified {
-        let _ = writeln!(text, "{hook:<20}{verified:>10} instructions verified");
-    }
-    Ok(text)
 }
