@@ -7,7 +7,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use bartizan_abi::limits::LABEL_SLOTS;
 use bartizan_abi::maps::Stat;
 
-use crate::identity::{is_incomplete, workload_of};
+use crate::identity::{is_incomplete, listed, workload_of};
 use crate::kernel::{CGROUP_KN, CGROUP_PARENT, CSS_CGROUP, KN_ID, Object, load};
 use crate::maps::{CGROUPS, INCOMPLETE, LABELS, count};
 
@@ -27,7 +27,7 @@ pub fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
     }
     let parent: Object = load(css, &CSS_CGROUP);
     let child = id(cgroup);
-    let Some(workload) = workload_of(id(parent), || None) else {
+    let Some(workload) = workload_of(id(parent), listed) else {
         if is_incomplete() {
             // Its parent may be one that found no room.
             make_busy(child);
@@ -61,7 +61,7 @@ fn make_busy(cgroup: u64) {
 pub fn cgroup_rmdir(ctx: BtfTracePointContext) -> i32 {
     let cgroup: Object = ctx.arg(0);
     let gone = id(cgroup);
-    if workload_of(gone, || None).is_some() {
+    if workload_of(gone, listed).is_some() {
         let _ = CGROUPS.remove(gone);
     }
     0

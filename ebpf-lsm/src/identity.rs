@@ -40,10 +40,9 @@ pub enum Identity {
     Managed(Rules),
 }
 
-/// The workload of a cgroup. `unlisted` says it of one that has no label of its own but
-/// may have found no room for it.
+/// The workload of a cgroup. `behind_cache` looks on for one that the cache can't decide.
 #[inline(always)]
-pub fn workload_of(cgroup: u64, unlisted: impl FnOnce() -> Option<u32>) -> Option<u32> {
+pub fn workload_of(cgroup: u64, behind_cache: impl FnOnce(u64) -> Option<u32>) -> Option<u32> {
     let slot = LABELS.get_ptr((cgroup & u64::from(LABEL_SLOTS - 1)) as u32)?;
     let label: *const Label = slot;
     // Volatile, in this order: see `Label`.
@@ -61,11 +60,12 @@ pub fn workload_of(cgroup: u64, unlisted: impl FnOnce() -> Option<u32>) -> Optio
     if unsafe { core::ptr::read_volatile(&raw const (*label).busy) } == 0 {
         return None;
     }
-    listed(cgroup).or_else(unlisted)
+    behind_cache(cgroup)
 }
 
+/// The workload of a cgroup with a label of its own, in the truth.
 #[inline(always)]
-fn listed(cgroup: u64) -> Option<u32> {
+pub fn listed(cgroup: u64) -> Option<u32> {
     CGROUPS.get_ptr(cgroup).map(|workload| {
         // SAFETY: a map value; entries are never changed, only added and removed.
         unsafe { *workload }
@@ -81,20 +81,29 @@ pub fn is_incomplete() -> bool {
     })
 }
 
-/// The workload of the nearest labelled cgroup above the current task's, 0 for none. It is
+/// The workload of the current task's cgroup when the cache can't decide, 0 for none: its
+/// own label's, or that of the nearest labelled cgroup above if some label is missing. It is
 /// found however deep the task is: what is labelled from outside is in the upper levels.
+///
+/// A function of its own, so that unmanaged tasks don't pay for its registers.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn inherited() -> u64 {
+pub extern "C" fn behind_cache(cgroup: u64) -> u64 {
+    if let Some(workload) = listed(cgroup) {
+        return u64::from(workload);
+    }
+    if !is_incomplete() {
+        return 0;
+    }
     let mut workload = 0;
     for level in 0..=MAX_CGROUP_LEVEL {
         // SAFETY: a number.
-        let cgroup = unsafe { bpf_get_current_ancestor_cgroup_id(level as i32) };
-        if cgroup == 0 {
+        let above = unsafe { bpf_get_current_ancestor_cgroup_id(level as i32) };
+        if above == 0 {
             break;
         }
-        if let Some(label) = listed(cgroup) {
-            workload = label as u64;
+        if let Some(label) = listed(above) {
+            workload = u64::from(label);
         }
     }
     workload
@@ -124,12 +133,11 @@ fn current(sides: &Sides) -> &Binding {
 pub fn identify(ops: Ops) -> Identity {
     // SAFETY: no arguments.
     let cgroup = unsafe { bpf_get_current_cgroup_id() };
-    let unlisted = || match inherited() as u32 {
+    let behind_cache = |cgroup| match behind_cache(cgroup) {
         0 => None,
-        workload => Some(workload),
+        workload => Some(workload as u32),
     };
-    let Some(workload) = workload_of(cgroup, || if is_incomplete() { unlisted() } else { None })
-    else {
+    let Some(workload) = workload_of(cgroup, behind_cache) else {
         return Identity::Unjudged;
     };
     let Some(sides) = BINDINGS.get_value(workload, &0) else {
