@@ -11,6 +11,7 @@
 //! no new names.
 
 pub mod mountinfo;
+mod names;
 mod states;
 mod table;
 mod visible;

@@ -16,7 +16,12 @@ pub(super) fn state_after(
     path: &[u8],
     ends: bool,
 ) -> Option<u16> {
-    let mut at = start(table, automaton);
+    walk(table, start(table, automaton), path, ends)
+}
+
+/// [`state_after`], from a state on.
+pub(super) fn walk(table: Bytes<'_>, from: u32, path: &[u8], ends: bool) -> Option<u16> {
+    let mut at = from;
     if at == 0 {
         return Some(0);
     }
@@ -34,6 +39,28 @@ pub(super) fn state_after(
         at = step(table, at, symbol(table, at, Component(name), last)?);
     }
     u16::try_from(at).ok()
+}
+
+/// State behind that many components that no pattern names.
+pub(super) fn state_of_unknown(table: Bytes<'_>, automaton: Automaton, depth: usize) -> u16 {
+    // The kernel's walk ends there, and most automata go in circles long before.
+    let depth = depth.min(MAX_DEPTH as usize);
+    let state = (0..depth).fold(start(table, automaton), |at, _| match at {
+        0 => 0,
+        at => step(table, at, 0),
+    });
+    state as u16
+}
+
+/// Nothing is matched there, nor anywhere below.
+pub(super) fn is_dead(table: Bytes<'_>, state: u16) -> bool {
+    let from = table.at(u32::from(state) << 4);
+    state == 0 || from.u32(state::BASE) == 0 && from.u16(state::ROW) == 0
+}
+
+/// Row of a path of that many components that no pattern names.
+pub(super) fn row_of_unknown(table: Bytes<'_>, automaton: Automaton, depth: usize) -> u16 {
+    row_of(table, u32::from(state_of_unknown(table, automaton, depth))) as u16
 }
 
 /// Rows of a mount point as an object: of its path, and of its last component among
@@ -126,6 +153,7 @@ mod tests {
     use bartizan_policy::link::Workload;
     use bartizan_policy::load::Source;
 
+    use super::super::names::Joined;
     use super::*;
     use crate::policies::Policies;
 
@@ -176,6 +204,63 @@ mod tests {
         ] {
             assert!(!is_denied(&table, path), "{path}");
         }
+    }
+
+    /// Whatever is joined says neither more nor less than the names it stands for.
+    #[test]
+    fn joined_names_are_under_the_rules_of_all() {
+        let patterns = [
+            r#"["/a/s"]"#,
+            r#"["/b/c/s", "/b/t*"]"#,
+            r#"["/*/*/**"]"#,
+            r#"["/*/s", "/a/*/t"]"#,
+            r#"["/**/k*/s"]"#,
+            r#"["/**/k*/s", "/a/t"]"#,
+            r#"["/a/**/s", "/b/c/**"]"#,
+            r#"["/**"]"#,
+        ];
+        let points = ["/", "/a", "/b/c", "/x/y", "/k1", "/x/k2", "/a/z"];
+        let below = ["s", "t1", "k/s", "x/s", "x/y/z", "x/y/t"];
+        let mut complete = 0;
+        for patterns in patterns {
+            let table = table(patterns);
+            let bytes = Bytes(&table);
+            let after = |name: &[u8], ends| state_after(bytes, Automaton::Files, name, ends);
+            let denies = |state| {
+                let row = row_of(bytes, u32::from(state));
+                let said = masks(bytes, record_at(bytes, row, 0, || false));
+                let decision = decide(said, defaults(bytes), Operation::Read.bit());
+                decision.outcome == Outcome::Deny
+            };
+            for names in points
+                .iter()
+                .flat_map(|one| points.map(|other| [*one, other]))
+            {
+                let joined = Joined::of(
+                    &names.map(str::as_bytes),
+                    |name| after(name, false),
+                    |depth| state_of_unknown(bytes, Automaton::Files, depth),
+                    |state| is_dead(bytes, state),
+                )
+                .unwrap();
+                if !joined.is_complete {
+                    continue;
+                }
+                complete += 1;
+                for below in below {
+                    let by = |name: &str| {
+                        denies(after(format!("{name}/{below}").as_bytes(), true).unwrap())
+                    };
+                    let state = walk(bytes, u32::from(joined.said), below.as_bytes(), true);
+                    assert_eq!(
+                        denies(state.unwrap()),
+                        names.into_iter().any(by),
+                        "{below} below {names:?}, {patterns}"
+                    );
+                }
+            }
+        }
+        assert!(complete > 200, "{complete}");
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! Per file system there is one entry for the file system itself (inode 0) and one
 //! for each of its directories or files that is mounted somewhere. A file system or
-//! directory that is mounted at several places has the first name in mountinfo's
-//! order, but the container's root is always `/`.
+//! directory that is mounted at several places has several names, see [`Joined`]; the
+//! first is that in mountinfo's order, but the container's root is always `/`.
 
 use bartizan_abi::limits::MOUNT_SLOTS;
 use bartizan_abi::maps::{
@@ -12,7 +12,8 @@ use bartizan_abi::maps::{
 use bartizan_abi::table::{Automaton, Bytes};
 
 use super::MountError;
-use super::states::{own_rows, state_after};
+use super::names::Joined;
+use super::states::{is_dead, own_rows, row_of_unknown, state_after, state_of_unknown};
 use super::visible::{Object, Visible};
 
 /// Seeds tried before a table counts as too full. With 200 of 256 slots taken, about
@@ -31,13 +32,15 @@ pub struct MountTable {
     root: Option<usize>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     dev: u32,
     ino: u64,
     flags: u32,
     /// Index into `points`.
     point: u16,
+    /// The same of further places where it is mounted.
+    aliases: Vec<u16>,
     /// The mount point is the path's end.
     file: bool,
 }
@@ -101,6 +104,7 @@ impl MountTable {
                 ino: 0,
                 flags,
                 point: number,
+                aliases: Vec::new(),
                 file: false,
             });
             self.entries.len() - 1
@@ -108,7 +112,7 @@ impl MountTable {
         if ino != 0 {
             self.entries[whole].flags |= MOUNT_MULTI;
             if let Some(known) = self.find(dev, ino) {
-                return self.alias(mount, self.entries[known].point);
+                return self.alias(mount, known, number);
             }
             let file = mount.object != Object::Directory;
             self.entries.push(Entry {
@@ -116,17 +120,22 @@ impl MountTable {
                 ino,
                 flags: MOUNT_USED,
                 point: number,
+                aliases: Vec::new(),
                 file,
             });
         } else if self.entries[whole].flags & MOUNT_ROOT != 0 {
-            return self.alias(mount, self.entries[whole].point);
+            return self.alias(mount, whole, number);
         } else {
             self.entries[whole].flags |= MOUNT_ROOT;
             self.entries[whole].point = number;
         }
+        self.push(mount);
+        Ok(())
+    }
+
+    fn push(&mut self, mount: &Visible) {
         self.points.push(mount.info.point.clone());
         self.roots.push(mount.info.root.clone());
-        Ok(())
     }
 
     fn find(&self, dev: u32, ino: u64) -> Option<usize> {
@@ -135,23 +144,19 @@ impl MountTable {
             .position(|entry| (entry.dev, entry.ino) == (dev, ino))
     }
 
-    /// The mount's files have the names of an earlier mount.
-    fn alias(&self, mount: &Visible, earlier: u16) -> Result<(), MountError> {
-        let named = &self.points[usize::from(earlier)];
+    /// The mount's files have the names of an earlier mount, too.
+    fn alias(&mut self, mount: &Visible, known: usize, number: u16) -> Result<(), MountError> {
+        let earlier = usize::from(self.entries[known].point);
         // Subvolumes of btrfs share device and inode number; the kernel programs can't
         // tell their files apart.
-        if mount.object == Object::Directory && self.roots[usize::from(earlier)] != mount.info.root
-        {
+        if mount.object == Object::Directory && self.roots[earlier] != mount.info.root {
             return Err(MountError::Ambiguous {
                 point: mount.info.point.escape_ascii().to_string(),
-                other: named.escape_ascii().to_string(),
+                other: self.points[earlier].escape_ascii().to_string(),
             });
         }
-        tracing::warn!(
-            mount = %mount.info.point.escape_ascii(),
-            name = %named.escape_ascii(),
-            "the same directory is mounted at two places: rules see its files below `name` only",
-        );
+        self.entries[known].aliases.push(number);
+        self.push(mount);
         Ok(())
     }
 
@@ -181,18 +186,19 @@ impl MountTable {
         let mounts = self
             .entries
             .iter()
-            .map(|entry| self.lower(bytes, *entry))
+            .map(|entry| self.lower(bytes, entry))
             .collect::<Result<Vec<Mount>, MountError>>()?;
         let (seed, slots) = place(&mounts).ok_or(MountError::TooMany(mounts.len()))?;
         let root = match self.root {
             Some(root) => mounts[root],
             None => self.lower(
                 bytes,
-                Entry {
+                &Entry {
                     dev: 0,
                     ino: 0,
                     flags: 0,
                     point: 0,
+                    aliases: Vec::new(),
                     file: false,
                 },
             )?,
@@ -208,23 +214,59 @@ impl MountTable {
         }))
     }
 
-    fn lower(&self, table: Bytes<'_>, entry: Entry) -> Result<Mount, MountError> {
-        let point = &self.points[usize::from(entry.point)];
-        let unreadable = || MountError::Unreadable(point.escape_ascii().to_string());
-        let state =
-            |automaton, ends| state_after(table, automaton, point, ends).ok_or_else(unreadable);
-        let rows = |automaton| own_rows(table, automaton, point).ok_or_else(unreadable);
+    fn lower(&self, table: Bytes<'_>, entry: &Entry) -> Result<Mount, MountError> {
+        let point = |number: &u16| self.points[usize::from(*number)].as_slice();
+        let numbers: Vec<u16> = [entry.point]
+            .into_iter()
+            .chain(entry.aliases.iter().copied())
+            .collect();
+        let names: Vec<&[u8]> = numbers.iter().map(point).collect();
+        let unreadable = || MountError::Unreadable(names[0].escape_ascii().to_string());
+        let mut is_joined = true;
+        let mut join = |of: &dyn Fn(&[u8]) -> Option<u16>,
+                        unknown: &dyn Fn(usize) -> u16,
+                        nothing: &dyn Fn(u16) -> bool| {
+            let joined = Joined::of(&names, of, unknown, nothing).ok_or_else(unreadable)?;
+            is_joined &= joined.is_complete;
+            Ok(joined)
+        };
+        let mut state = |automaton, ends| {
+            join(
+                &|name| state_after(table, automaton, name, ends),
+                &|depth| state_of_unknown(table, automaton, depth),
+                &|state| is_dead(table, state),
+            )
+        };
+        let process = state(Automaton::Process, false)?;
+        let files = state(Automaton::Files, false)?;
+        // Only files are executed.
+        let subject = state(Automaton::Subject, entry.file)?;
+        let mut rows = |automaton| {
+            let row = |of: usize, name: &[u8]| Some(own_rows(table, automaton, name)?[of]);
+            let unknown = |depth| row_of_unknown(table, automaton, depth);
+            let path = join(&|name| row(0, name), &unknown, &|row| row == 0)?;
+            let leaf = join(&|name| row(1, name), &|_| 0, &|row| row == 0)?;
+            Ok([path.said, leaf.said])
+        };
+        let (own_process, own_files) = (rows(Automaton::Process)?, rows(Automaton::Files)?);
+        let number = numbers[files.name];
+        if !is_joined {
+            tracing::warn!(
+                mounts = ?names.iter().map(|name| name.escape_ascii().to_string()).collect::<Vec<_>>(),
+                name = %point(&number).escape_ascii(),
+                "the same is mounted at several places that rules tell apart: they see it at `name` only",
+            );
+        }
         Ok(Mount {
             dev: entry.dev,
             flags: entry.flags,
             ino: entry.ino,
-            process: state(Automaton::Process, false)?,
-            files: state(Automaton::Files, false)?,
-            // Only files are executed.
-            subject: state(Automaton::Subject, entry.file)?,
-            mount: entry.point,
-            own_process: rows(Automaton::Process)?,
-            own_files: rows(Automaton::Files)?,
+            process: process.said,
+            files: files.said,
+            subject: subject.said,
+            mount: number,
+            own_process,
+            own_files,
         })
     }
 }

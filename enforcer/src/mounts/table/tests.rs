@@ -1,7 +1,15 @@
 //! Mount tables of typical and odd containers.
 
+use bartizan_abi::op::Operation;
+use bartizan_abi::rows::{defaults, masks, record_at};
+use bartizan_abi::verdict::{Outcome, decide};
+use bartizan_policy::compile::compile;
+use bartizan_policy::link::Workload;
+use bartizan_policy::load::Source;
+
 use super::*;
 use crate::mounts::mountinfo::MountInfo;
+use crate::policies::Policies;
 
 /// A mount of file system `dev`: its directory `root` (inode `ino`) at `point`.
 fn mount(dev: u32, root: &str, point: &str, ino: u64) -> Visible {
@@ -109,7 +117,63 @@ fn the_first_of_several_places_names_it_but_the_root_always_wins() {
     ];
     let table = MountTable::new(&mounts).unwrap();
     let points: Vec<_> = (0..).map_while(|n| table.point(n)).collect();
-    assert_eq!(points, [&b"/"[..], b"/a", b"/c"]);
+    assert_eq!(points, [&b"/"[..], b"/a", b"/b", b"/c", b"/e"]);
+    assert_eq!(table.len(), 3);
+}
+
+/// Whether opening `below` a file system that is mounted at `/first` and `/second` is
+/// denied by rules about `paths`; and what it is called then.
+fn denied_at_two_places(paths: &str, below: &str) -> (bool, String) {
+    let text = format!(
+        "apiVersion: bartizan.dev/v1alpha1\n\
+         kind: SecurityPolicy\n\
+         metadata: {{ name: p }}\n\
+         spec: {{ selector: {{}}, mode: Enforce, files: {{ deny: [{{ paths: {paths} }}] }} }}\n"
+    );
+    let policies = Policies::check(&[Source::new("p.yaml", text)]).unwrap();
+    let rules = policies.rules_for(&Workload::default()).unwrap();
+    let bytes = compile(&rules).unwrap();
+    let mounts = [
+        mount(1, "/", "/", 2),
+        mount(10, "/", "/first", 2),
+        mount(10, "/", "/second/place", 2),
+    ];
+    let mounts = MountTable::new(&mounts).unwrap();
+    let binding = mounts.binding(&bytes, HEAD).unwrap();
+    let found = find(&binding, 10, 0).unwrap();
+    let table = Bytes(&bytes);
+    let row = if below.is_empty() {
+        found.own_files[0]
+    } else {
+        let from = u32::from(found.files);
+        let state = crate::mounts::states::walk(table, from, below.as_bytes(), true).unwrap();
+        bartizan_abi::walk::row_of(table, u32::from(state)) as u16
+    };
+    let record = record_at(table, u32::from(row), 0, || false);
+    let said = masks(table, record);
+    let decision = decide(said, defaults(table), Operation::Read.bit());
+    let name = mounts.point(u32::from(found.mount)).unwrap();
+    (
+        decision.outcome == Outcome::Deny,
+        String::from_utf8_lossy(name).into_owned(),
+    )
+}
+
+#[test]
+fn a_file_system_at_two_places_is_under_the_rules_of_both() {
+    let denied = |paths, below| denied_at_two_places(paths, below).0;
+    for paths in [r#"["/first/secret"]"#, r#"["/second/place/secret"]"#] {
+        assert!(denied(paths, "secret"), "{paths}");
+        assert!(!denied(paths, "other"), "{paths}");
+    }
+    assert!(denied(r#"["/second/place"]"#, ""));
+    assert!(denied(r#"["/second/**"]"#, "any"));
+    let (_, name) = denied_at_two_places(r#"["/second/place/secret"]"#, "secret");
+    assert_eq!(name, "/second/place");
+    // Two sets of rules can't be joined: those of the first name hold.
+    let both = r#"["/first/a", "/second/place/b"]"#;
+    assert!(denied(both, "a"));
+    assert!(!denied(both, "b"));
 }
 
 #[test]
