@@ -20,7 +20,7 @@ pub(super) fn state_after(
 }
 
 /// [`state_after`], from a state on.
-pub(super) fn walk(table: Bytes<'_>, from: u32, path: &[u8], ends: bool) -> Option<u16> {
+pub(super) fn walk(table: Bytes<'_>, from: u64, path: &[u8], ends: bool) -> Option<u16> {
     let mut at = from;
     if at == 0 {
         return Some(0);
@@ -54,13 +54,13 @@ pub(super) fn state_of_unknown(table: Bytes<'_>, automaton: Automaton, depth: us
 
 /// Nothing is matched there, nor anywhere below.
 pub(super) fn is_dead(table: Bytes<'_>, state: u16) -> bool {
-    let from = table.at(u32::from(state) << 4);
+    let from = table.at(u64::from(state) << 4);
     state == 0 || from.u32(state::BASE) == 0 && from.u16(state::ROW) == 0
 }
 
 /// Row of a path of that many components that no pattern names.
 pub(super) fn row_of_unknown(table: Bytes<'_>, automaton: Automaton, depth: usize) -> u16 {
-    row_of(table, u32::from(state_of_unknown(table, automaton, depth))) as u16
+    row_of(table, u64::from(state_of_unknown(table, automaton, depth))) as u16
 }
 
 /// Rows of a mount point as an object: of its path, and of its last component among
@@ -227,7 +227,7 @@ mod tests {
             let bytes = Bytes(&table);
             let after = |name: &[u8], ends| state_after(bytes, Automaton::Files, name, ends);
             let denies = |state| {
-                let row = row_of(bytes, u32::from(state));
+                let row = row_of(bytes, u64::from(state));
                 let said = masks(bytes, record_at(bytes, row, 0, || false));
                 let decision = decide(said, defaults(bytes), Operation::Read.bit());
                 decision.outcome == Outcome::Deny
@@ -251,7 +251,7 @@ mod tests {
                     let by = |name: &str| {
                         denies(after(format!("{name}/{below}").as_bytes(), true).unwrap())
                     };
-                    let state = walk(bytes, u32::from(joined.said), below.as_bytes(), true);
+                    let state = walk(bytes, u64::from(joined.said), below.as_bytes(), true);
                     assert_eq!(
                         denies(state.unwrap()),
                         names.into_iter().any(by),

@@ -145,11 +145,11 @@ fn denied_at_two_places(paths: &str, below: &str) -> (bool, String) {
     let row = if below.is_empty() {
         found.own_files[0]
     } else {
-        let from = u32::from(found.files);
+        let from = u64::from(found.files);
         let state = crate::mounts::states::walk(table, from, below.as_bytes(), true).unwrap();
-        bartizan_abi::walk::row_of(table, u32::from(state)) as u16
+        bartizan_abi::automaton::row_of(table, u64::from(state)) as u16
     };
-    let record = record_at(table, u32::from(row), 0, || false);
+    let record = record_at(table, u64::from(row), 0, || false);
     let said = masks(table, record);
     let decision = decide(said, defaults(table), Operation::Read.bit());
     let name = mounts.point(u32::from(found.mount)).unwrap();
