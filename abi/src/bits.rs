@@ -36,21 +36,23 @@ pub fn pick(mask: u64, yes: u64, no: u64) -> u64 {
     no ^ ((no ^ yes) & mask)
 }
 
-/// 0, where LLVM can't make a choice of it: a branch over a comparison costs two
-/// instructions, LLVM's way without one up to ten.
+/// `value`, where LLVM can't make a choice without a branch of it: a branch over a
+/// comparison costs two instructions, LLVM's way around it up to ten.
 #[cfg(not(target_arch = "bpf"))]
 #[inline(always)]
-pub fn zero() -> u64 {
-    0
+pub fn only_here(value: u64) -> u64 {
+    value
 }
 
-/// 0, where LLVM can't make a choice of it: a branch over a comparison costs two
-/// instructions, LLVM's way without one up to ten.
+/// `value`, where LLVM can't make a choice without a branch of it: a branch over a
+/// comparison costs two instructions, LLVM's way around it up to ten.
 #[cfg(target_arch = "bpf")]
 #[inline(always)]
-pub fn zero() -> u64 {
-    let zero;
-    // SAFETY: sets a register. Not `pure`: then LLVM could do it ahead of the branch.
-    unsafe { core::arch::asm!("{0} = 0", out(reg) zero, options(nomem, nostack)) };
-    zero
+pub fn only_here(value: u64) -> u64 {
+    let same;
+    // SAFETY: copies a register. Not `pure`: then LLVM could do it ahead of the branch.
+    unsafe {
+        core::arch::asm!("{0} = {1}", out(reg) same, in(reg) value, options(nomem, nostack));
+    }
+    same
 }

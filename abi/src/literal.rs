@@ -2,16 +2,26 @@
 
 use crate::automaton::Words;
 use crate::bits;
-use crate::table::{At, DISPLACEMENTS, LITERAL_INLINE, LITERAL_SIZE, Table, header};
+use crate::table::{At, DISPLACEMENTS, LITERAL_INLINE, LITERAL_SIZE, LITERALS, Table, header};
 use crate::walk::Cursor;
 
-/// What the hash knows of a component.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Literal {
+/// What the hash knows of a component: its class in the lowest 16 bits, its leaf class in
+/// the next. Further bits are not defined.
+#[derive(Clone, Copy, Debug)]
+pub struct Literal(pub u64);
+
+impl Literal {
     /// Symbol in the path automata; 0 for a name that is no literal.
-    pub class: u64,
+    #[inline(always)]
+    pub fn class(self) -> u64 {
+        self.0 & 0xffff
+    }
+
     /// Class among the patterns that match a leaf at any depth.
-    pub leaf: u64,
+    #[inline(always)]
+    pub fn leaf(self) -> u64 {
+        self.0 >> 16 & 0xffff
+    }
 }
 
 /// The literal that a component is, if it is one.
@@ -27,7 +37,7 @@ pub(crate) fn literal<T: Table, C: Cursor>(table: T, name: C) -> Option<Literal>
         let word = cut(name.word(0), len);
         let entry = slot(table, head, word.wrapping_mul(seed));
         // As long as the name, its other words are zero.
-        return Some(found(entry.u64(0) ^ word, entry.u64(24), len));
+        return Some(found(head, entry.word(0) ^ word, entry.meta(), len));
     }
     let w0 = name.word(0);
     let (mut w1, mut w2) = (name.word(1), 0);
@@ -41,8 +51,8 @@ pub(crate) fn literal<T: Table, C: Cursor>(table: T, name: C) -> Option<Literal>
         hash = hash.wrapping_add(w2).wrapping_mul(seed);
     }
     let entry = slot(table, head, hash);
-    let differ = (entry.u64(0) ^ w0) | (entry.u64(8) ^ w1) | (entry.u64(16) ^ w2);
-    Some(found(differ, entry.u64(24), len))
+    let differ = (entry.word(0) ^ w0) | (entry.word(1) ^ w1) | (entry.word(2) ^ w2);
+    Some(found(head, differ, entry.meta(), len))
 }
 
 /// [`literal`] for names of 25 to 255 bytes, and for shorter ones whose words are zero
@@ -62,16 +72,16 @@ pub fn literal_long<T: Table, W: Words>(table: T, name: W, len: u64) -> Option<L
         i += 1;
     }
     let entry = slot(table, head, hash);
-    let meta = entry.u64(24);
+    let meta = entry.meta();
     if meta >> 48 != len {
-        return Some(Literal { class: 0, leaf: 0 });
+        return Some(Literal(0));
     }
     let ext = head
         .u32(header::EXT)
         .wrapping_add((meta >> 32 & 0xffff) << 3);
-    let mut differ = (entry.u64(0) ^ name.word(0)?)
-        | (entry.u64(8) ^ name.word(1)?)
-        | (entry.u64(16) ^ name.word(2)?);
+    let mut differ = (entry.word(0) ^ name.word(0)?)
+        | (entry.word(1) ^ name.word(1)?)
+        | (entry.word(2) ^ name.word(2)?);
     let mut i = 3;
     while i < 32 {
         if i * 8 >= len {
@@ -81,21 +91,18 @@ pub fn literal_long<T: Table, W: Words>(table: T, name: W, len: u64) -> Option<L
         differ |= table.at(ext.wrapping_add((i - 3) << 3)).u64(0) ^ word;
         i += 1;
     }
-    Some(found(differ, meta, len))
+    Some(found(head, differ, meta, len))
 }
 
 /// The literal of an entry, if its bytes are the name's and its length is.
 #[inline(always)]
-fn found(differ: u64, meta: u64, len: u64) -> Literal {
-    let meta = if differ == 0 && meta >> 48 == len {
+fn found<A: At>(head: A, differ: u64, meta: u64, len: u64) -> Literal {
+    Literal(if differ == 0 && meta >> 48 == len {
         meta
     } else {
-        bits::zero()
-    };
-    Literal {
-        class: meta & 0xffff,
-        leaf: meta >> 16 & 0xffff,
-    }
+        // A zero that the verifier doesn't know, or it would go on with two states.
+        bits::only_here(head.u32(header::ZERO))
+    })
 }
 
 /// The first `len` bytes of a word, 1..=8; the others are zero.
@@ -115,14 +122,30 @@ fn last_cut(word: u64, len: u64, at: u64) -> u64 {
     word << shift >> shift
 }
 
+/// A literal in a table, from the place of its slot if literals began at 0.
+#[derive(Clone, Copy)]
+struct Entry<A>(A);
+
+impl<A: At> Entry<A> {
+    /// Bytes `8 * i..8 * i + 8` of its name, 0..=2.
+    #[inline(always)]
+    fn word(self, i: u32) -> u64 {
+        self.0.u64(LITERALS + i * 8)
+    }
+
+    /// Its class, leaf class, number of its first ext word, and length, 16 bits each.
+    #[inline(always)]
+    fn meta(self) -> u64 {
+        self.0.u64(LITERALS + 24)
+    }
+}
+
 /// The only place where a literal with that hash can be.
 #[inline(always)]
-fn slot<T: Table>(table: T, head: T::At, hash: u64) -> T::At {
-    let moved = table.at(hash >> 52 << 1).u16(DISPLACEMENTS);
+fn slot<T: Table>(table: T, head: T::At, hash: u64) -> Entry<T::At> {
+    let moved = table.near(hash >> 52 << 1).u16(DISPLACEMENTS);
     let slot = (hash >> 38 ^ moved) & head.u32(header::LITERAL_MASK);
-    table.at(head
-        .u32(header::LITERALS)
-        .wrapping_add(slot * u64::from(LITERAL_SIZE)))
+    Entry(table.at(slot * u64::from(LITERAL_SIZE)))
 }
 
 /// The hash of a literal, for whoever builds a table.

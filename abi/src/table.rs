@@ -27,9 +27,9 @@ pub const MAGIC: u32 = 0x545a_5242;
 /// Layout version; a table of another one is not loaded.
 pub const VERSION: u32 = 2;
 
-/// Bytes behind [`TABLE_SIZE`] in the kernel's value, so that a record at any
-/// masked offset can be read whole.
-pub const SLACK: u32 = 64;
+/// Bytes behind [`TABLE_SIZE`] in the kernel's value, so that a record at any masked
+/// offset, or a literal at any masked place of its slot, can be read whole.
+pub const SLACK: u32 = 16 * 1024;
 /// Bytes of the kernel's map value.
 pub const VALUE_SIZE: u32 = TABLE_SIZE + SLACK;
 
@@ -47,8 +47,6 @@ pub mod header {
     pub const LITERAL_SEED: u32 = 16;
     /// `u32`: slots - 1.
     pub const LITERAL_MASK: u32 = 24;
-    /// `u32`: offset of the literals.
-    pub const LITERALS: u32 = 28;
     /// `u32`: offset of the ext words.
     pub const EXT: u32 = 32;
     /// `u32`: gate of the globs that match a leaf at any depth, 0 for none.
@@ -90,8 +88,10 @@ pub mod header {
 pub const DISPLACEMENTS: u32 = header::END;
 /// Their number.
 pub const DISPLACEMENT_COUNT: u32 = 4096;
-/// First byte of the variable part.
+/// First byte of the variable part, which begins with the literals.
 pub const BODY: u32 = DISPLACEMENTS + DISPLACEMENT_COUNT * 2;
+/// Offset of the literals.
+pub const LITERALS: u32 = BODY;
 
 /// Bytes of a literal.
 pub const LITERAL_SIZE: u32 = 32;
@@ -188,12 +188,13 @@ pub trait Table: Copy {
     type At: At;
     /// The place at `offset`, taken modulo [`TABLE_SIZE`].
     fn at(self, offset: u64) -> Self::At;
+    /// The place at `offset`, which cannot be larger than [`SLACK`].
+    fn near(self, offset: u64) -> Self::At;
     /// The header, without a bounds check.
     fn header(self) -> Self::At;
 }
 
-/// A place in a table; `field + size` must not exceed [`SLACK`]. (For places that are
-/// known to be near the beginning, fields may be as large as the table.)
+/// A place in a table; `field + size` must not exceed [`SLACK`].
 pub trait At: Copy {
     /// Reads two bytes.
     fn u16(self, field: u32) -> u64;
@@ -220,6 +221,10 @@ impl<'a> Table for Bytes<'a> {
                 .get((offset & u64::from(TABLE_SIZE - 1)) as usize..)
                 .unwrap_or(&[]),
         )
+    }
+
+    fn near(self, offset: u64) -> BytesAt<'a> {
+        self.at(offset)
     }
 
     fn header(self) -> BytesAt<'a> {

@@ -47,9 +47,7 @@ pub struct Classes(Stack);
 
 /// What classifying found of a path.
 #[derive(Clone, Copy, Debug)]
-pub struct Classified<C> {
-    /// Its root.
-    pub root: C,
+pub struct Classified {
     /// Number of components.
     pub depth: u64,
     /// The leaf's class among `**/name` patterns.
@@ -68,24 +66,24 @@ impl Classes {
     /// be judged: deeper than [`MAX_DEPTH`], or a name that can't be read. (In place:
     /// returned by value, the stack would be there twice.)
     #[inline(always)]
-    pub fn classify<T: Table, C: Cursor>(&mut self, table: T, path: C) -> Option<Classified<C>> {
+    pub fn classify<T: Table, C: Cursor>(&mut self, table: T, path: C) -> Option<Classified> {
         let head = table.header();
         let zero = head.u32(header::ZERO);
         self.0.set(zero, 0);
         let mut at = path;
         let mut depth = zero;
-        let mut leaf = 0;
+        let mut leaf = zero;
         let mut count = 0;
         while count < MAX_DEPTH {
             let Some(above) = at.up() else {
                 break;
             };
             let literal = literal(table, at)?;
-            self.0.set(depth, literal.class);
+            self.0.set(depth, literal.0);
             if count == 0 {
-                leaf = literal.leaf;
+                leaf = literal.leaf();
                 let gate = head.u32(header::LEAF_GATE);
-                if literal.class == 0 && gate != 0 {
+                if literal.class() == 0 && gate != 0 {
                     leaf = pass_gate(table, gate, path)?;
                 }
             }
@@ -98,7 +96,6 @@ impl Classes {
             return None;
         }
         Some(Classified {
-            root: at,
             depth: bounded(depth),
             leaf,
         })

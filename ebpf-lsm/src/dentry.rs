@@ -38,7 +38,7 @@ pub extern "C" fn long_literal(table: *const TableValue, name: u64, len: u64) ->
         return UNREADABLE;
     }
     match literal::literal_long(Compiled::new(table), NameAt(name), len) {
-        Some(literal) => literal.class | literal.leaf << 16,
+        Some(literal) => literal.class() | literal.leaf() << 16,
         None => UNREADABLE,
     }
 }
@@ -104,10 +104,7 @@ fn unpack(answer: u64) -> Option<Literal> {
     if answer == UNREADABLE {
         return None;
     }
-    Some(Literal {
-        class: answer & 0xffff,
-        leaf: answer >> 16 & 0xffff,
-    })
+    Some(Literal(answer))
 }
 
 /// A dentry through its typed pointer.

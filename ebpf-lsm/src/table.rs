@@ -36,6 +36,11 @@ impl Table for Compiled {
     }
 
     #[inline(always)]
+    fn near(self, offset: u64) -> CompiledAt {
+        CompiledAt(self.0.wrapping_add(offset as usize))
+    }
+
+    #[inline(always)]
     fn header(self) -> CompiledAt {
         CompiledAt(self.0)
     }

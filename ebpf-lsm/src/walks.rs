@@ -67,13 +67,15 @@ pub fn end(binding: &Binding, sb_root: u64) -> u64 {
 }
 
 /// Rows of a file, for the hook whose cost counts. A function of its own, for its
-/// stack.
+/// stack. (A pointer to rules would have to be on the caller's.)
 #[inline(never)]
-pub fn walk_direct(rules: &Rules, dentry: Object) -> Rows {
+pub fn walk_direct(binding: *const Binding, table: *const TableValue, dentry: Object) -> Rows {
+    let table = Compiled::new(table);
+    // SAFETY: a map value that the caller holds.
+    let held = unsafe { &*binding };
     let pprev: u64 = load_at(dentry, PPREV);
     let sb: Object = load(dentry, &DENTRY_SB);
-    let binding = rules.binding();
-    let end = if binding.flags & PROVISIONAL != 0 {
+    let end = if held.flags & PROVISIONAL != 0 {
         task_root()
     } else {
         load(sb, &SB_ROOT)
@@ -81,12 +83,12 @@ pub fn walk_direct(rules: &Rules, dentry: Object) -> Rows {
     if pprev == 0 && dentry != end {
         return UNRESOLVED;
     }
-    let mut start = u64::from(binding.root.files);
+    let mut start = u64::from(held.root.files);
     let mut depth = WHOLE;
-    let plain = binding.root.flags & (MOUNT_ROOT | MOUNT_MULTI) == MOUNT_ROOT
-        && binding.root.dev == load(sb, &SB_DEV);
+    let plain = held.root.flags & (MOUNT_ROOT | MOUNT_MULTI) == MOUNT_ROOT
+        && held.root.dev == load(sb, &SB_DEV);
     if !plain {
-        let found = origin(rules.binding, address(dentry), Automaton::Files as u32);
+        let found = origin(binding, address(dentry), Automaton::Files as u32);
         if found == 0 {
             return UNRESOLVED;
         }
@@ -96,23 +98,16 @@ pub fn walk_direct(rules: &Rules, dentry: Object) -> Rows {
         start = found & 0xffff;
         depth = found >> 16 & 0xff;
     }
-    let path = Direct {
-        table: rules.table,
-        dentry,
-        end,
-    };
+    let path = Direct { table, dentry, end };
     let mut classes = Classes::new();
-    let Some(found) = classes.classify(rules.table, path) else {
+    let Some(found) = classes.classify(table, path) else {
         return UNRESOLVED;
     };
-    if found.root.dentry != end {
-        return UNRESOLVED;
-    }
     rows(
-        rules.table,
+        table,
         path,
         &classes,
-        &found,
+        found,
         start,
         depth,
         Automaton::Files as u32,
@@ -132,7 +127,7 @@ fn rows<T: Table, C: Cursor>(
     table: T,
     path: C,
     classes: &Classes,
-    found: &Classified<C>,
+    found: Classified,
     start: u64,
     below: u64,
     automaton: u32,
@@ -148,6 +143,9 @@ fn rows<T: Table, C: Cursor>(
     let Some(row) = classes.row(table, path, start, depth) else {
         return UNRESOLVED;
     };
+    if found.leaf == 0 {
+        return Rows::new(row, 0);
+    }
     let (process, files) = leaf_rows(table, found.leaf);
     let leaf = match automaton {
         0 => process,
@@ -311,11 +309,8 @@ pub extern "C" fn walk_probed(
     let Some(classified) = classes.classify(table, path) else {
         return UNRESOLVED.0;
     };
-    if classified.root.dentry != end {
-        return UNRESOLVED.0;
-    }
     let (start, below) = (found & 0xffff, found >> 16 & 0xff);
-    rows(table, path, &classes, &classified, start, below, automaton).0
+    rows(table, path, &classes, classified, start, below, automaton).0
 }
 
 /// Rows of an existing object.

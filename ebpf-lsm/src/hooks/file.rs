@@ -82,7 +82,7 @@ pub fn judge_open(file: Object) -> bool {
         };
     }
     let dentry: Object = load(file, &FILE_DENTRY);
-    let rows = walk_direct(&rules, dentry);
+    let rows = walk_direct(rules.binding, rules.table_value(), dentry);
     if rows.named().is_none() {
         // A pipe opened again through /proc/self/fd is no file.
         let sb: Object = load(dentry, &DENTRY_SB);

@@ -92,15 +92,15 @@ pub(super) fn own_rows(table: Bytes<'_>, automaton: Automaton, path: &[u8]) -> O
 fn leaf_class(table: Bytes<'_>, name: Component<'_>) -> Option<u64> {
     let literal = literal_long(table, name, name.length())?;
     let gate = table.header().u32(header::LEAF_GATE);
-    if literal.class != 0 || gate == 0 {
-        return Some(literal.leaf);
+    if literal.class() != 0 || gate == 0 {
+        return Some(literal.leaf());
     }
     match_gate(table, gate, name)
 }
 
 /// What a component is in a state: a literal's class, else the set of globs it matches.
 fn symbol(table: Bytes<'_>, at: u64, name: Component<'_>, last: bool) -> Option<u64> {
-    let class = literal_long(table, name, name.length())?.class;
+    let class = literal_long(table, name, name.length())?.class();
     if class != 0 {
         return Some(class);
     }

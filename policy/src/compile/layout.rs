@@ -111,7 +111,6 @@ pub(super) fn table(parts: &Parts<'_>) -> Result<Vec<u8>, LayoutError> {
 fn literals(bytes: &mut Bytes, parts: &Parts<'_>) {
     bytes.set_u64(header::LITERAL_SEED, parts.hash.seed);
     bytes.set_u32(header::LITERAL_MASK, parts.hash.slots.len() as u32 - 1);
-    bytes.set_u32(header::LITERALS, bytes.len());
     let mut ext: Vec<u64> = Vec::new();
     for slot in &parts.hash.slots {
         let at = bytes.grow(LITERAL_SIZE);
