@@ -185,7 +185,8 @@ start() {
     folder=/run/$(basename $1)
     cp -r $1 $folder
     shift
-    bartizan-enforcer standalone -f $folder "$@" --denials /run/denials 2> /run/enforcer.log &
+    : > /run/enforcer.log
+    bartizan-enforcer standalone -f $folder "$@" --denials /run/denials 2>> /run/enforcer.log &
     enforcer=$!
     until grep -q enforcing: /run/enforcer.log; do
         kill -0 $enforcer || { cat /run/enforcer.log >&2; exit 1; }

@@ -249,6 +249,7 @@ fn unmanaged_notice_nothing(context: &Context) -> Result<()> {
     child.wait()?;
     ensure!(answer? == "0", "a process beside the container was refused");
     let denials = container.finish()?;
+    fs::remove_dir(beside)?;
     let ours = |denial: &&Denial| denial.executable.as_deref() != Some(CALLER);
     ensure!(
         !denials.iter().any(|denial| ours(&denial)),
