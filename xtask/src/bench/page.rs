@@ -222,7 +222,13 @@ fn costs(text: &mut String, release: &str, readings: &Readings) -> Result<()> {
         let _ = write!(text, " {} {added},", title(label));
     }
     text.pop();
-    text.push_str(".\nSlowest of five edits:");
+    let (drift, of) = readings.drift()?;
+    let _ = write!(
+        text,
+        ".\nWith nothing attached, costs changed by up to {} within the boot ({of}).",
+        grouped(drift)
+    );
+    text.push_str("\nSlowest of five edits:");
     for workloads in EDITED {
         let _ = write!(
             text,

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -26,10 +27,12 @@ spec:
 const CALLER: &str = "/bin/probe";
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![Case::new(
+    let mut case = Case::new(
         "cgroup/one_that_finds_no_room_for_its_label_has_its_rules",
         no_room_for_a_label,
-    )]
+    );
+    case.time_limit = Duration::from_mins(5);
+    vec![case]
 }
 
 fn no_room_for_a_label(context: &Context) -> Result<()> {
