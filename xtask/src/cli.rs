@@ -11,7 +11,7 @@ use crate::fuzz::Fuzz;
 use crate::guest::Guest;
 use crate::suite::Suite;
 use crate::trial::Trial;
-use crate::{ebpf, setup};
+use crate::{ebpf, generate, setup};
 
 /// Builds, tests and tries Bartizan.
 #[derive(Debug, Parser)]
@@ -31,6 +31,8 @@ enum Command {
     },
     /// Compile the BPF programs to target/bpf/bartizan-lsm.o
     BuildEbpf(ebpf::Build),
+    /// Write the files that are made from the code: crds/generated/
+    Generate,
     /// Run a shell script in a real kernel
     Guest(Guest),
     /// Run a command under policies in a real kernel; prints its denials as JSON lines
@@ -53,6 +55,7 @@ impl Cli {
         match self.command {
             Command::Setup { update } => setup::all(update)?,
             Command::BuildEbpf(build) => say(format!("built {}", build.run()?.display())),
+            Command::Generate => generate::all()?,
             Command::Guest(guest) => return guest.run(),
             Command::Vm(trial) => return trial.run(),
             Command::Demo(demo) => demo.run()?,

@@ -12,6 +12,7 @@ mod demo;
 mod e2e;
 mod ebpf;
 mod fuzz;
+mod generate;
 mod guest;
 mod lock;
 mod paths;

@@ -520,6 +520,17 @@ hello
 }
 
 #[test]
+fn containers_and_tags_are_sets() {
+    check_text(
+        &format!("{HEAD}  containers: [web, db, web]\n  tags: [a, a]\n"),
+        &[
+            "p.yaml:6:25: spec.containers[2]: `web` is there twice: remove one",
+            "p.yaml:7:13: spec.tags[1]: `a` is there twice: remove one",
+        ],
+    );
+}
+
+#[test]
 fn the_items_of_a_list_are_policies() {
     check_text(
         "apiVersion: v1
