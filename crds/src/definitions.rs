@@ -1,4 +1,4 @@
-//! The CustomResourceDefinitions of every kind.
+//! The custom resource definitions of every kind.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;
