@@ -20,6 +20,7 @@ mod nearest;
 pub mod operation;
 pub mod pattern;
 pub mod policy;
+pub mod published;
 pub mod reference;
 pub mod request;
 pub mod rule_map;
