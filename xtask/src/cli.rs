@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::api::Api;
 use crate::bench::Bench;
 use crate::command::say;
 use crate::demo::Demo;
@@ -41,6 +42,8 @@ enum Command {
     Demo(Demo),
     /// Run the kernel tests (tests/e2e) in real kernels
     E2e(Batch),
+    /// Run the tests against API servers (tests/api)
+    Api(Api),
     /// Count the instructions that decisions cost
     Bench(Bench),
     /// Run the fuzzers for a bounded time
@@ -60,6 +63,7 @@ impl Cli {
             Command::Vm(trial) => return trial.run(),
             Command::Demo(demo) => demo.run()?,
             Command::E2e(batch) => return Ok(batch.run()?.status()),
+            Command::Api(api) => return Ok(api.run()?.status()),
             Command::Bench(bench) => return bench.run(),
             Command::Fuzz(fuzz) => say(format!("{} fuzz targets found nothing", fuzz.run()?)),
             Command::Test(suite) => return suite.run(),

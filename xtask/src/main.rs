@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "results go to standard output")]
 #![expect(clippy::print_stderr, reason = "progress goes to standard error")]
 
+mod api;
 mod bench;
 mod cli;
 mod command;
@@ -14,6 +15,7 @@ mod ebpf;
 mod fuzz;
 mod generate;
 mod guest;
+mod libtest;
 mod lock;
 mod paths;
 mod programs;
