@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use bartizan_crds::definitions;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::{Api, PostParams};
@@ -20,7 +22,7 @@ use crate::audit::{self, Request};
 use crate::component::{Component, Recipe};
 use crate::flags::{self, API_PORT, ETCD_PORT, Secrets};
 use crate::folder::Folder;
-use crate::wait::within;
+use crate::wait::{eventually, within};
 
 /// Longer than it ever took, also when both processors are busy with other things.
 const START: Duration = Duration::from_secs(90);
@@ -158,7 +160,7 @@ impl Cluster {
     }
 
     /// Keeps the logs although nothing failed so far; returns their folder.
-    pub(crate) fn keep_logs(&self) -> std::path::PathBuf {
+    pub(crate) fn keep_logs(&self) -> PathBuf {
         self.folder.keep_logs();
         self.folder.logs()
     }
@@ -173,6 +175,27 @@ impl Cluster {
             .await
             .with_context(|| format!("can't make namespace {name}"))?;
         Ok(name)
+    }
+
+    /// Installs Bartizan's kinds, and answers when they can be used.
+    pub async fn install_kinds(&self) -> Result<()> {
+        let crds = checkout().join("crds");
+        let crds = crds.to_str().context("the checkout's path is no text")?;
+        self.admin()
+            .kubectl(["apply", "--server-side", "-k", crds])
+            .await?;
+        let wait = ["wait", "--for=condition=Established", "crd", "--all"];
+        self.admin().kubectl(wait).await?;
+        // Established is said a moment before the paths are served.
+        for plural in definitions().map(|definition| definition.spec.names.plural) {
+            eventually(&format!("{plural} are served"), async || {
+                let path = http_get(&format!("/apis/bartizan.dev/v1alpha1/{plural}"))?;
+                self.admin.client.request_text(path).await?;
+                Ok(Some(()))
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// Access of a user by name, who has the rights of that name and those groups.
@@ -266,6 +289,11 @@ impl Cluster {
     fn next(&self) -> u32 {
         self.names.fetch_add(1, Ordering::Relaxed)
     }
+}
+
+/// The root of the checkout.
+pub fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// A secret of 128 bits.

@@ -1,10 +1,12 @@
 //! A cluster's folder: data, which goes, and logs, which stay when a test fails.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result};
+
+use crate::cluster::checkout;
 
 /// `target/api/PID-NUMBER`. `cargo xtask api` removes those of processes that have ended.
 #[derive(Debug)]
@@ -17,10 +19,8 @@ impl Folder {
     pub(crate) fn make() -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"),
-            PathBuf::from,
-        );
+        let target = std::env::var_os("CARGO_TARGET_DIR")
+            .map_or_else(|| checkout().join("target"), PathBuf::from);
         let path = target
             .join("api")
             .join(format!("{}-{number}", std::process::id()));

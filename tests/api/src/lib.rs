@@ -34,7 +34,7 @@ mod wait;
 
 pub use access::{Access, Said};
 pub use audit::Request;
-pub use cluster::{Cluster, Setup};
+pub use cluster::{Cluster, Setup, checkout};
 pub use component::{Component, Recipe};
 pub use scenario::{run, shared};
 pub use wait::{eventually, within};

@@ -28,7 +28,11 @@ pub fn shared(test: impl AsyncFnOnce(&Cluster) -> Result<()>) {
     // Never dropped: its processes die with this one.
     static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
     runtime().block_on(async {
-        let start = async || Cluster::start(Setup::default()).await;
+        let start = async || {
+            let cluster = Cluster::start(Setup::default()).await?;
+            cluster.install_kinds().await?;
+            Ok(cluster)
+        };
         let cluster = CLUSTER.get_or_try_init(start).await;
         judge(cluster.unwrap_or_else(|error| fail(&error, None)), test).await;
     });

@@ -1,4 +1,8 @@
 //! Tests against a real API server; `cargo xtask api` runs them.
 
+#[path = "api/deploy.rs"]
+mod deploy;
 #[path = "api/harness.rs"]
 mod harness;
+#[path = "api/kinds.rs"]
+mod kinds;
