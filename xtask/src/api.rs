@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -22,11 +23,22 @@ pub(crate) struct Api {
     /// Only tests whose names contain this
     #[arg(long, value_name = "TEXT", default_value = "")]
     filter: String,
+    /// Instead of testing, keep an API server with Bartizan's kinds running, to try things on
+    #[arg(long, conflicts_with = "filter")]
+    serve: bool,
 }
 
 impl Api {
-    /// Builds what is missing and runs the tests with one release after the other.
-    pub(crate) fn run(&self) -> Result<Totals> {
+    /// Builds what is missing, and tests or serves; returns the exit status.
+    pub(crate) fn run(&self) -> Result<u8> {
+        if self.serve {
+            return self.serve();
+        }
+        Ok(self.test()?.status())
+    }
+
+    /// Runs the tests with one release after the other.
+    pub(crate) fn test(&self) -> Result<Totals> {
         let releases = if self.releases.is_empty() {
             &KubernetesRelease::ALL[..]
         } else {
@@ -48,7 +60,7 @@ impl Api {
         let mut totals = Totals::default();
         for (release, plane) in &planes {
             say(format!("testing with Kubernetes {release}"));
-            totals.add(self.test(plane)?);
+            totals.add(self.test_with(plane)?);
         }
         if totals.failed == 0 {
             remove_old_folders()?;
@@ -57,15 +69,37 @@ impl Api {
         Ok(totals)
     }
 
-    fn test(&self, plane: &ControlPlane) -> Result<Totals> {
+    fn test_with(&self, plane: &ControlPlane) -> Result<Totals> {
         let mut tests = cargo();
         tests
             .args(["test", "--locked", "--quiet", "--package", PACKAGE, "--"])
-            .arg(&self.filter)
-            .env("BARTIZAN_ETCD", plane.etcd.join("etcd"))
-            .env("BARTIZAN_KUBERNETES", &plane.kubernetes);
-        libtest::run(&mut tests)
+            .arg(&self.filter);
+        libtest::run(with_servers(&mut tests, plane))
     }
+
+    fn serve(&self) -> Result<u8> {
+        let release = self.releases.first();
+        let plane = ControlPlane::get(*release.unwrap_or(&KubernetesRelease::ALL[0]))?;
+        say("starting; the line below is the path for KUBECONFIG, Ctrl-C ends it");
+        say(format!(
+            "kubectl is {}",
+            plane.kubernetes.join("kubectl").display()
+        ));
+        let mut server = cargo();
+        server.args(["run", "--locked", "--quiet", "--package", PACKAGE]);
+        let status = with_servers(&mut server, &plane)
+            .status()
+            .context("can't run cargo")?;
+        remove_old_folders()?;
+        Ok(u8::from(!status.success()))
+    }
+}
+
+/// Tells the tests where the servers' programs are.
+fn with_servers<'a>(command: &'a mut Command, plane: &ControlPlane) -> &'a mut Command {
+    command
+        .env("BARTIZAN_ETCD", plane.etcd.join("etcd"))
+        .env("BARTIZAN_KUBERNETES", &plane.kubernetes)
 }
 
 /// Removes what runs left below `target/api`: logs of failed tests, and data of servers

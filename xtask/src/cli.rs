@@ -63,7 +63,7 @@ impl Cli {
             Command::Vm(trial) => return trial.run(),
             Command::Demo(demo) => demo.run()?,
             Command::E2e(batch) => return Ok(batch.run()?.status()),
-            Command::Api(api) => return Ok(api.run()?.status()),
+            Command::Api(api) => return api.run(),
             Command::Bench(bench) => return bench.run(),
             Command::Fuzz(fuzz) => say(format!("{} fuzz targets found nothing", fuzz.run()?)),
             Command::Test(suite) => return suite.run(),

@@ -188,7 +188,7 @@ fn fuzzing() -> Result<Totals> {
 }
 
 fn api_tests() -> Result<Totals> {
-    Api::default().run()
+    Api::default().test()
 }
 
 fn kernel_tests() -> Result<Totals> {

@@ -1,5 +1,7 @@
 //! The API server's own record of who asked for what.
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 
 /// One request that was answered, or a watch that was opened.
@@ -37,9 +39,9 @@ pub(crate) fn parse(log: &str) -> Vec<Request> {
     let events = complete
         .lines()
         .filter_map(|line| serde_json::from_str::<Event>(line).ok());
-    let mut opened = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     events
-        .filter(|event| opened.insert(event.audit_id.clone()))
+        .filter(|event| seen.insert(event.audit_id.clone()))
         .map(Request::from)
         .collect()
 }
@@ -98,5 +100,38 @@ impl From<Event> for Request {
             code: event.response_status.map_or(0, |status| status.code),
             uri: event.request_uri,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPENED: &str = r#"{"auditID":"1","stage":"ResponseStarted","requestURI":"/api/v1/pods?watch=1","verb":"watch","user":{"username":"admin"},"objectRef":{"resource":"pods","apiVersion":"v1"},"responseStatus":{"code":200}}"#;
+    const ENDED: &str = r#"{"auditID":"1","stage":"ResponseComplete","requestURI":"/api/v1/pods?watch=1","verb":"watch","user":{"username":"admin"},"objectRef":{"resource":"pods","apiVersion":"v1"},"responseStatus":{"code":200}}"#;
+    const WRITE: &str = r#"{"auditID":"2","stage":"ResponseComplete","requestURI":"/x","verb":"patch","user":{"username":"admin"},"impersonatedUser":{"username":"bob"},"objectRef":{"resource":"pods","namespace":"n","name":"a","subresource":"status"},"responseStatus":{"code":403}}"#;
+
+    #[test]
+    fn a_watch_is_one_request_from_its_opening_to_its_end() {
+        let requests = parse(&format!("{OPENED}\n{ENDED}\n"));
+        assert_eq!(requests.len(), 1);
+        assert!(!requests[0].is_write());
+    }
+
+    #[test]
+    fn a_request_is_that_of_whom_it_was_made_for() {
+        let requests = parse(&format!("{WRITE}\n"));
+        let [request] = requests.as_slice() else {
+            panic!("{requests:?}");
+        };
+        assert_eq!((request.user.as_str(), request.code), ("bob", 403));
+        assert_eq!(request.resource, "pods/status");
+        assert!(request.is_write());
+    }
+
+    #[test]
+    fn a_line_that_is_still_being_written_is_left_out() {
+        assert_eq!(parse(&format!("{OPENED}\n{WRITE}")).len(), 1);
+        assert_eq!(parse(WRITE), []);
     }
 }

@@ -36,5 +36,5 @@ pub use access::{Access, Said};
 pub use audit::Request;
 pub use cluster::{Cluster, Setup, checkout};
 pub use component::{Component, Recipe};
-pub use scenario::{run, shared};
+pub use scenario::{run, serve, shared};
 pub use wait::{eventually, within};

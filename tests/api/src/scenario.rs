@@ -38,6 +38,15 @@ pub fn shared(test: impl AsyncFnOnce(&Cluster) -> Result<()>) {
     });
 }
 
+/// Starts a cluster with Bartizan's types for something that is no test.
+pub fn serve(setup: Setup, with: impl AsyncFnOnce(&Cluster) -> Result<()>) -> Result<()> {
+    runtime().block_on(async {
+        let cluster = Cluster::start(setup).await?;
+        cluster.install_kinds().await?;
+        with(&cluster).await
+    })
+}
+
 async fn judge(cluster: &Cluster, test: impl AsyncFnOnce(&Cluster) -> Result<()>) {
     // A failed assertion panics: then the logs are kept on the way out.
     let keep = KeepLogs(cluster);

@@ -1,7 +1,11 @@
 //! The servers themselves: what all other tests rely on.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use bartizan_api_tests::{Cluster, Request, Setup, eventually, pods, run, shared};
@@ -272,6 +276,40 @@ fn controllers_empty_deleted_namespaces_and_remove_what_was_owned() {
         })
         .await
     });
+}
+
+#[test]
+fn servers_end_with_their_process_even_if_it_is_killed() -> Result<()> {
+    let mut served = Command::new(env!("CARGO_BIN_EXE_bartizan-cluster"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut kubeconfig = String::new();
+    let stdout = served.stdout.take().context("no output")?;
+    BufReader::new(stdout).read_line(&mut kubeconfig)?;
+    ensure!(
+        Path::new(kubeconfig.trim()).is_file(),
+        "no kubeconfig: {kubeconfig:?}"
+    );
+    let tasks = fs::read_dir(format!("/proc/{}/task", served.id()))?;
+    let mut servers = Vec::new();
+    for task in tasks {
+        let children = fs::read_to_string(task?.path().join("children"))?;
+        servers.extend(children.split_whitespace().map(String::from));
+    }
+    assert_eq!(servers.len(), 3, "etcd, API server and controller manager");
+    served.kill()?;
+    served.wait()?;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    for server in servers {
+        // Whoever inherits it may not have waited for it yet: then it has no command line.
+        let line = Path::new("/proc").join(&server).join("cmdline");
+        while fs::read(&line).is_ok_and(|line| !line.is_empty()) {
+            ensure!(Instant::now() < deadline, "process {server} is still there");
+            std::thread::yield_now();
+        }
+    }
+    Ok(())
 }
 
 fn from<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T> {
