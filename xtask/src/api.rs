@@ -56,6 +56,7 @@ impl Api {
             "--package",
             PACKAGE,
         ]))?;
+        build_operator()?;
         remove_old_folders()?;
         let mut totals = Totals::default();
         for (release, plane) in &planes {
@@ -95,11 +96,26 @@ impl Api {
     }
 }
 
+/// The operator as it is now: the tests run it as a process.
+fn build_operator() -> Result<()> {
+    run(cargo().args([
+        "build",
+        "--locked",
+        "--quiet",
+        "--package",
+        "bartizan-operator",
+    ]))
+}
+
 /// Tells the tests where the servers' programs are.
 fn with_servers<'a>(command: &'a mut Command, plane: &ControlPlane) -> &'a mut Command {
     command
         .env("BARTIZAN_ETCD", plane.etcd.join("etcd"))
         .env("BARTIZAN_KUBERNETES", &plane.kubernetes)
+        .env(
+            "BARTIZAN_OPERATOR",
+            paths::target().join("debug/bartizan-operator"),
+        )
 }
 
 /// Removes what runs left below `target/api`: logs of failed tests, and data of servers

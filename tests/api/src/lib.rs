@@ -17,7 +17,7 @@
 //! Its processes die with the test's process, however that ends.
 //!
 //! The programs come from `cargo xtask api`, which says where they are in
-//! `BARTIZAN_ETCD` (a program) and `BARTIZAN_KUBERNETES` (a folder).
+//! `BARTIZAN_ETCD` and `BARTIZAN_OPERATOR` (programs) and `BARTIZAN_KUBERNETES` (a folder).
 
 mod access;
 mod address;
@@ -26,6 +26,7 @@ mod cluster;
 mod component;
 mod flags;
 mod folder;
+mod operator;
 pub mod pods;
 mod programs;
 mod scenario;
@@ -36,5 +37,6 @@ pub use access::{Access, Said};
 pub use audit::Request;
 pub use cluster::{Cluster, Setup, checkout};
 pub use component::{Component, Recipe};
+pub use operator::Operator;
 pub use scenario::{run, serve, shared};
 pub use wait::{eventually, within};

@@ -16,6 +16,11 @@ pub(crate) fn kubernetes(program: &str) -> Result<PathBuf> {
     Ok(variable("BARTIZAN_KUBERNETES")?.join(program))
 }
 
+/// The operator.
+pub(crate) fn operator() -> Result<PathBuf> {
+    variable("BARTIZAN_OPERATOR")
+}
+
 fn variable(name: &str) -> Result<PathBuf> {
     let value = env::var_os(name).with_context(|| format!("{name} is not set: {REMEDY}"))?;
     Ok(value.into())

@@ -6,3 +6,7 @@ mod deploy;
 mod harness;
 #[path = "api/kinds.rs"]
 mod kinds;
+#[path = "api/leader.rs"]
+mod leader;
+#[path = "api/operator.rs"]
+mod operator;
