@@ -145,6 +145,8 @@ pub struct LinkedFiles {
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub paths: Vec<String>,
     /// Exactly these operations: what `Write` and `Delete` of a policy take along is listed.
+    /// Left out: every operation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub operations: Vec<FileOperation>,
 }
@@ -153,7 +155,8 @@ pub struct LinkedFiles {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LinkedAddresses {
-    /// Exactly these operations.
+    /// Exactly these operations; left out: every operation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub operations: Vec<NetworkOperation>,
     /// Protocols; left out: every protocol.

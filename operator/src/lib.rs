@@ -22,6 +22,7 @@
 //! | `bartizan.dev` | `rulemaps` | list, watch, create, patch, delete | published, and collected |
 //! | `bartizan.dev` | `podenforcements` | list, watch, create, patch, delete | what is enforced where |
 //! | `events.k8s.io` | `events` | create, patch | refusals and first enforcement |
+//! | `admissionregistration.k8s.io` | `validatingwebhookconfigurations` named `bartizan-operator` | get, patch | its certificate |
 //! | `coordination.k8s.io` | `leases` in its own namespace | get, create, update | who writes |
 
 pub mod args;
@@ -34,4 +35,5 @@ pub mod metrics;
 pub mod review;
 pub mod run;
 pub mod watch;
+pub mod webhook;
 pub mod write;

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use crate::cluster::{Cluster, PolicyKey, Refusal, publish};
 
 /// A policy that somebody writes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Review {
     /// Its name.
     pub key: PolicyKey,

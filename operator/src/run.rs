@@ -18,6 +18,7 @@ use crate::args::Args;
 use crate::engine::{Engine, Inputs};
 use crate::lease::Candidate;
 use crate::metrics::Metrics;
+use crate::webhook::Webhook;
 use crate::write::Writer;
 use crate::{http, watch as watches};
 
@@ -53,6 +54,12 @@ async fn serve(args: &Args) -> Result<()> {
     tracing::info!(address = %args.listen, identity = args.identity, "started");
     let mut servers = tokio::task::JoinSet::new();
     servers.spawn(http::serve(listener, metrics.clone(), questions.clone()));
+    if let Some(address) = args.webhook.0 {
+        let webhook =
+            Webhook::listen(address, &args.namespace, client.clone(), metrics.clone()).await?;
+        tracing::info!(%address, "the webhook listens");
+        servers.spawn(webhook.serve(questions.clone()));
+    }
     let _watches = watches::start(&client, &sender, &metrics);
 
     let candidate = Candidate::new(

@@ -94,7 +94,7 @@ fn published_rule(rule: &Rule) -> LinkedRule {
         Matcher::Files { paths, operations } => {
             published.files = Some(LinkedFiles {
                 paths: texts(paths),
-                operations: operation_words(*operations),
+                operations: operation_words(*operations, FILE_OPS),
             });
         }
         Matcher::Network {
@@ -104,7 +104,7 @@ fn published_rule(rule: &Rule) -> LinkedRule {
             ports,
         } => {
             published.network = Some(LinkedAddresses {
-                operations: operation_words(*operations),
+                operations: operation_words(*operations, ADDRESS_OPS),
                 protocols: protocols.iter().map(|p| protocol_word(*p)).collect(),
                 addresses: addresses.iter().map(cidr_text).collect(),
                 ports: ports.iter().map(port_text).collect(),
@@ -164,7 +164,11 @@ fn word(value: &impl Serialize) -> String {
     }
 }
 
-fn operation_words<T: DeserializeOwned>(operations: Ops) -> Vec<T> {
+/// Words of operations; none for all of them, which are most of what large maps would say.
+fn operation_words<T: DeserializeOwned>(operations: Ops, all: Ops) -> Vec<T> {
+    if operations == all {
+        return Vec::new();
+    }
     Operation::ALL
         .iter()
         .filter(|operation| operations & operation.bit() != 0)
@@ -340,8 +344,11 @@ fn each<T>(
     parsed.collect()
 }
 
-/// Bits of exactly these words.
+/// Bits of exactly these words; of all that there are, if there are none.
 fn operations(words: &[impl Serialize], known: Ops) -> Ops {
+    if words.is_empty() {
+        return known;
+    }
     let words: Vec<String> = words.iter().map(word).collect();
     Operation::ALL
         .iter()
@@ -383,7 +390,6 @@ mod tests {
                     "paths": ["/etc/shadow"], "operations": ["Write", "Append", "Truncate"],
                 } },
                 { "name": "network.allow[0]", "effect": "Allow", "network": {
-                    "operations": ["Connect", "Bind", "Send"],
                     "addresses": ["10.1.2.3/32"],
                     "ports": ["443", "80-81"],
                 } },

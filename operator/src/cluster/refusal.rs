@@ -8,7 +8,7 @@ use bartizan_policy::published;
 use bartizan_policy::validate::Problem;
 
 /// Bytes of a published rule map; etcd takes 1.5 MiB with everything around it.
-pub const MAX_PUBLISHED: usize = 1 << 20;
+pub const MAX_PUBLISHED: usize = 5 << 18;
 /// Problems of a policy that its status names.
 const MAX_SAID: usize = 10;
 

@@ -10,3 +10,5 @@ mod kinds;
 mod leader;
 #[path = "api/operator.rs"]
 mod operator;
+#[path = "api/webhook.rs"]
+mod webhook;
