@@ -12,26 +12,26 @@
 
 mod occurrence;
 mod retries;
+mod todo;
+mod upkeep;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bartizan_crds::PodEnforcementSpec;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::cluster::{Change, Cluster, Link, PodKey, PodPlan, PolicyKey};
+use crate::cluster::{Change, Cluster, Link, PodKey, PolicyKey};
 use crate::metrics::Metrics;
 use crate::review::{Answer, Review};
 use crate::watch::{Kind, Update};
 use crate::write::{WriteError, Writer};
 use retries::Retries;
+use todo::{Todo, todo};
 
 /// How often statuses, retries and leftovers are looked at.
 const TICK: Duration = Duration::from_millis(200);
@@ -93,17 +93,6 @@ struct Done {
     task: Task,
     started: Instant,
     result: Result<Change, WriteError>,
-}
-
-/// What has to be done about a pod.
-#[derive(Debug, PartialEq)]
-enum Todo {
-    Nothing,
-    /// Its `PodEnforcement` has no pod: wait whether that is only late news.
-    Orphan,
-    /// There should be none, or another that can't be made of this one.
-    Delete(String),
-    Apply(PodEnforcementSpec),
 }
 
 /// The loop's state.
@@ -422,104 +411,6 @@ impl Engine {
                 if !matches!(task, Task::RuleMap(_)) {
                     self.retries.failed(task);
                 }
-            }
-        }
-    }
-
-    fn tick(&mut self) {
-        self.metrics.sizes(self.cluster.sizes());
-        for task in self.retries.due() {
-            match task {
-                Task::Pod(key) => self.cluster.touch_pod(key),
-                Task::Status(key) => self.cluster.touch_policy(key),
-                Task::RuleMap(_) => {}
-            }
-        }
-        let grace = self.settings.orphan_grace;
-        let late = self
-            .orphans
-            .iter()
-            .filter(|(_, since)| since.elapsed() >= grace);
-        let late: Vec<PodKey> = late.map(|(key, _)| key.clone()).collect();
-        for key in late {
-            self.cluster.touch_pod(key);
-        }
-        if self.leading && self.settled {
-            self.statuses();
-            self.collect();
-        }
-    }
-
-    fn statuses(&mut self) {
-        let now = Time(Timestamp::now());
-        // Times are kept in seconds.
-        let now = Time(Timestamp::from_second(now.0.as_second()).unwrap_or(now.0));
-        for key in self.cluster.take_policies() {
-            let task = Task::Status(Arc::clone(&key));
-            if self.busy.contains(&task) || self.jobs.len() >= 2 * self.settings.concurrency {
-                self.cluster.touch_policy(key);
-                continue;
-            }
-            let Some(status) = self.cluster.status(&key, &now) else {
-                continue;
-            };
-            let observed = self.cluster.observed_status(&key);
-            if observed == Some(&status) {
-                continue;
-            }
-            let occurrences = occurrence::between(observed, &status);
-            let uid = self.cluster.identity(&key).map(|(uid, _)| uid.to_owned());
-            let writer = self.writer.clone();
-            self.start(task, async move {
-                let change = writer.write_status(Arc::clone(&key), &status).await?;
-                if let (Change::Policy(_, Some(_)), Some(uid)) = (&change, uid) {
-                    for occurrence in occurrences {
-                        writer.event(&key, &uid, occurrence).await;
-                    }
-                }
-                Ok(change)
-            });
-        }
-    }
-
-    /// Deletes rule maps that nothing has named for a while.
-    fn collect(&mut self) {
-        let unused: HashSet<String> = self.cluster.unreferenced().map(str::to_owned).collect();
-        self.unused.retain(|name, _| unused.contains(name));
-        for name in unused {
-            let since = *self.unused.entry(name.clone()).or_insert_with(Instant::now);
-            let task = Task::RuleMap(name.clone());
-            if since.elapsed() < self.settings.rule_map_grace
-                || self.busy.contains(&task)
-                || self.waiting.contains_key(&name)
-            {
-                continue;
-            }
-            self.unused.remove(&name);
-            let writer = self.writer.clone();
-            self.start(task, async move { writer.delete_rule_map(name).await });
-        }
-    }
-}
-
-/// What differs between the plan of a pod and what is there.
-fn todo(cluster: &Cluster, key: &PodKey, plan: &mut PodPlan) -> Todo {
-    match (cluster.enforcement(key), plan.spec.take()) {
-        (None, None) => Todo::Nothing,
-        (None, Some(spec)) => Todo::Apply(spec),
-        (Some(_), None) if !cluster.has_pod(key) => Todo::Orphan,
-        (Some(there), None) => Todo::Delete(there.uid.clone()),
-        (Some(there), Some(spec)) => {
-            let same_owner = there.owner.as_ref() == Some(&plan.owner);
-            match &there.spec {
-                Some(old) if same_owner && *old == spec => Todo::Nothing,
-                // What can't be changed in place.
-                Some(old) if old.pod_uid != spec.pod_uid => Todo::Delete(there.uid.clone()),
-                Some(old) if old.node.is_some() && old.node != spec.node => {
-                    Todo::Delete(there.uid.clone())
-                }
-                Some(_) if !same_owner => Todo::Delete(there.uid.clone()),
-                _ => Todo::Apply(spec),
             }
         }
     }

@@ -165,6 +165,12 @@ fn a_policy_becomes_rules_and_what_enforcers_report_becomes_its_status() {
         assert_eq!(published.spec.policies[0].name, "lockdown");
         assert_eq!(published.spec.policies[0].rules[0].name, "process.deny[0]");
 
+        let other = "{\"spec\":{\"policies\":[]}}";
+        let patch = ["patch", "rulemap", &map, "--type=merge", "-p", other];
+        let said = cluster.admin().try_kubectl(patch, "").await?;
+        let never = "a rule map never changes: other rules have another name";
+        ensure!(!said.success && said.stderr.contains(never), "{said:?}");
+
         pods::bind(&client, &namespace, "web-1", "node-a").await?;
         rule_map(cluster, &namespace, "web-1", "the node is filled in", |e| {
             e.spec.node.as_deref() == Some("node-a")

@@ -2,9 +2,11 @@
 
 use anyhow::{Context as _, Result, ensure};
 use bartizan_api_tests::{Cluster, Operator, Setup, checkout, eventually, pods, run};
+use bartizan_crds::RuleMap;
+use kube::api::Api;
 use serde_json::json;
 
-use super::operator::{apply, policy};
+use super::operator::{apply, enforcement, policy, rule_map};
 
 const GOOD: &str = "{ selector: {}, process: { deny: [{ paths: [/usr/bin/curl] }] } }";
 const BAD: &str = "{ selector: {}, process: { deny: [{ paths: [curl] }] } }";
@@ -78,6 +80,19 @@ fn apply_is_answered_with_the_rule_and_the_reason_and_goes_on_without_the_operat
             .try_kubectl(["create", "-f", "-"], &many)
             .await?;
         ensure!(said.success, "{said:?}");
+        rule_map(cluster, &namespace, "web-1", "12,000 rules", |_| true).await?;
+        eventually(
+            "the API server takes a rule map of 12,000 rules",
+            async || {
+                let there = enforcement(cluster, &namespace, "web-1").await?;
+                let there = there.context("it has rules")?.spec.containers.remove(0);
+                let name = there.rule_map.context("it has rules")?;
+                let map = Api::<RuleMap>::all(client.clone()).get(&name).await?;
+                let rules: usize = map.spec.policies.iter().map(|one| one.rules.len()).sum();
+                Ok((rules == 12_001).then_some(()))
+            },
+        )
+        .await?;
         let many = policy(&namespace, "many-b", &rules('b'));
         let said = cluster
             .admin()
