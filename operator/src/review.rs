@@ -8,6 +8,9 @@ use serde_json::Value as Json;
 
 use crate::cluster::{Cluster, PolicyKey, Refusal, publish};
 
+/// Warnings that one answer has: people read the first.
+const MAX_WARNINGS: usize = 10;
+
 /// A policy that somebody writes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Review {
@@ -73,16 +76,25 @@ impl Cluster {
                 continue;
             }
             together.push(&policy);
-            if let Err(refusal) = publish(&together) {
-                return Answer::Refused {
-                    reason: refusal.reason(),
-                    message: format!(
-                        "together with the other policies of container {container} of pod {pod}: \
-                         {refusal}"
-                    ),
-                };
+            match publish(&together) {
+                Ok(publication) => {
+                    let mine = publication.unreachable.into_iter();
+                    let mine = mine.filter(|one| one.policy == review.key);
+                    let place = format!("for container {container} of pod {pod}");
+                    warnings.extend(mine.map(|one| format!("{place}, {}", one.said)));
+                }
+                Err(refusal) => {
+                    return Answer::Refused {
+                        reason: refusal.reason(),
+                        message: format!(
+                            "together with the other policies of container {container} of pod \
+                             {pod}: {refusal}"
+                        ),
+                    };
+                }
             }
         }
+        warnings.truncate(MAX_WARNINGS);
         Answer::Accepted { warnings }
     }
 }

@@ -15,6 +15,7 @@ pub mod evaluate;
 pub mod explain;
 pub mod glob;
 pub mod link;
+pub mod lint;
 pub mod load;
 mod nearest;
 pub mod operation;

@@ -10,7 +10,7 @@ use bartizan_crds::RuleMapSpec;
 use bartizan_policy::policy::Policy;
 
 use super::keys::PolicyKey;
-use super::refusal::{self, Refusal};
+use super::refusal::{self, Refusal, Unreachable};
 
 /// What is published for a set of policies.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Link {
     pub name: Arc<str>,
     /// The linked rules.
     pub spec: RuleMapSpec,
+    /// Rules in it that never decide anything.
+    pub unreachable: Vec<Unreachable>,
 }
 
 /// A policy that was accepted.
@@ -57,10 +59,11 @@ impl Links {
                 .map(|(_, accepted)| &*accepted.policy)
                 .collect();
             match refusal::publish(&policies) {
-                Ok((name, spec)) => {
-                    let name = name.into();
-                    Ok(Arc::new(Link { name, spec }))
-                }
+                Ok(publication) => Ok(Arc::new(Link {
+                    name: publication.name.into(),
+                    spec: publication.spec,
+                    unreachable: publication.unreachable,
+                })),
                 Err(refusal) => Err(Arc::new(refusal)),
             }
         });

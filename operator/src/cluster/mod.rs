@@ -31,8 +31,8 @@ pub use links::{Accepted, Link};
 pub(crate) use objects::version;
 pub use objects::{Container, Enforcement, FIELD_MANAGER, Pod, PolicyObject, PublishedRuleMap};
 pub use plan::{PlannedContainer, PodPlan, Withheld};
-pub use refusal::{MAX_PUBLISHED, Refusal, publish};
-pub use status::{ACCEPTED, CONFLICTED, ENFORCED};
+pub use refusal::{MAX_PUBLISHED, Publication, Refusal, Unreachable, publish};
+pub use status::{ACCEPTED, CONFLICTED, ENFORCED, UNREACHABLE};
 
 use links::Links;
 

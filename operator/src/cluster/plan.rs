@@ -42,6 +42,8 @@ pub struct PlannedContainer {
     pub name: String,
     /// The name of its rule map.
     pub rule_map: Option<String>,
+    /// What is in it, if it was linked for this plan.
+    pub link: Option<Arc<Link>>,
     /// Policies that select it and are not in its rule map as they are now.
     pub withheld: Vec<Arc<PolicyKey>>,
     /// Why.
@@ -146,6 +148,7 @@ impl Cluster {
                 match links.get(&selecting) {
                     Ok(link) => {
                         planned.rule_map = Some(link.name.to_string());
+                        planned.link = Some(Arc::clone(&link));
                         add(&mut plan.links, link);
                     }
                     Err(refusal) => {
@@ -159,6 +162,7 @@ impl Cluster {
                             let (link, withheld) = fitting(links, selecting);
                             planned.withheld = withheld;
                             planned.rule_map = link.as_ref().map(|link| link.name.to_string());
+                            planned.link.clone_from(&link);
                             if let Some(link) = link {
                                 add(&mut plan.links, link);
                             }

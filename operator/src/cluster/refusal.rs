@@ -3,9 +3,12 @@
 use bartizan_crds::RuleMapSpec;
 use bartizan_policy::compile::{CompileError, compile};
 use bartizan_policy::link::{self, LinkError};
+use bartizan_policy::lint::{Cause, Said, lint};
 use bartizan_policy::policy::Policy;
 use bartizan_policy::published;
 use bartizan_policy::validate::Problem;
+
+use super::keys::PolicyKey;
 
 /// Bytes of a published rule map; etcd takes 1.5 MiB with everything around it.
 pub const MAX_PUBLISHED: usize = 5 << 18;
@@ -56,8 +59,30 @@ fn said(problems: &[Problem]) -> String {
     words.join("; ")
 }
 
-/// What is published for a container with these policies, and its name.
-pub fn publish(policies: &[&Policy]) -> Result<(String, RuleMapSpec), Refusal> {
+/// A rule that never decides anything for containers with some policies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreachable {
+    /// Its policy.
+    pub policy: PolicyKey,
+    /// Why, with its name.
+    pub said: String,
+    /// Another policy denies what it allows.
+    pub conflict: bool,
+}
+
+/// What is published for a container with some policies.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// The digest of `spec`.
+    pub name: String,
+    /// The linked rules.
+    pub spec: RuleMapSpec,
+    /// Rules in it that never decide anything.
+    pub unreachable: Vec<Unreachable>,
+}
+
+/// What is published for a container with these policies.
+pub fn publish(policies: &[&Policy]) -> Result<Publication, Refusal> {
     let map = link::together(policies).map_err(Refusal::Link)?;
     // Nodes compile it again; here it only has to be certain that they can.
     compile(&map).map_err(Refusal::Compile)?;
@@ -66,5 +91,21 @@ pub fn publish(policies: &[&Policy]) -> Result<(String, RuleMapSpec), Refusal> {
     if bytes > MAX_PUBLISHED {
         return Err(Refusal::TooLarge { bytes });
     }
-    Ok((published::name(&spec), spec))
+    let unreachable = lint(&map).into_iter().map(|finding| {
+        let policy = |rule: usize| &map.policies[map.rules[rule].policy];
+        let own = policy(finding.rule);
+        Unreachable {
+            policy: PolicyKey {
+                namespace: own.namespace.clone(),
+                name: own.name.clone(),
+            },
+            said: Said(&finding, &map).to_string(),
+            conflict: matches!(finding.cause, Cause::Denied(by) if policy(by) != own),
+        }
+    });
+    Ok(Publication {
+        name: published::name(&spec),
+        unreachable: unreachable.collect(),
+        spec,
+    })
 }

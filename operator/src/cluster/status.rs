@@ -13,7 +13,7 @@ use bartizan_crds::{ContainerCounts, ContainerReport, ContainerState, NodeBehind
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::keys::{PodKey, PolicyKey};
-use super::links::Accepted;
+use super::links::{Accepted, Link};
 use super::plan::{PlannedContainer, Withheld};
 use super::{Cluster, PodRecord, PolicyRecord};
 
@@ -24,8 +24,13 @@ pub const ENFORCED: &str = "Enforced";
 /// Condition: the policy is withheld from containers because of others.
 pub const CONFLICTED: &str = "Conflicted";
 
+/// Condition: rules of the policy never decide anything.
+pub const UNREACHABLE: &str = "Unreachable";
+
 /// Nodes that a status names.
 const MAX_NODES: usize = 10;
+/// Rules that a condition names.
+const MAX_RULES: usize = 10;
 
 /// What the containers of a policy add up to.
 #[derive(Default)]
@@ -35,6 +40,8 @@ struct Tally {
     /// A container that the policy is withheld from, and why.
     withheld: Option<(PodKey, String, Withheld)>,
     withheld_from: usize,
+    /// The rule maps that it is in.
+    links: BTreeMap<Arc<str>, Arc<Link>>,
 }
 
 impl Cluster {
@@ -68,6 +75,13 @@ impl Cluster {
                 why.message()
             );
             conditions.push(condition(CONFLICTED, true, why.reason(), message));
+        }
+        let (conflicts, unreachable) = unreachable(key, &tally.links);
+        if tally.withheld.is_none() && !conflicts.is_empty() {
+            conditions.push(condition(CONFLICTED, true, "Overridden", conflicts));
+        }
+        if !unreachable.is_empty() {
+            conditions.push(condition(UNREACHABLE, true, "NeverDecides", unreachable));
         }
         let mut behind: Vec<NodeBehind> = tally.nodes.into_values().collect();
         behind.sort_by(|a, b| (time(a), &a.node).cmp(&(time(b), &b.node)));
@@ -117,6 +131,9 @@ impl Cluster {
                 .planned
                 .iter()
                 .find(|planned| planned.name == container.name);
+            if let Some(link) = planned.and_then(|planned| planned.link.as_ref()) {
+                tally.links.insert(Arc::clone(&link.name), Arc::clone(link));
+            }
             let report = enforcement.and_then(|enforcement| {
                 let mut reports = enforcement.status.containers.iter();
                 reports.find(|report| report.name == container.name)
@@ -177,6 +194,29 @@ fn is_armed(planned: &PlannedContainer, report: Option<&ContainerReport>) -> boo
             && planned.rule_map.is_some()
             && report.rule_map == planned.rule_map
     })
+}
+
+/// What other policies override in some container, and what never decides in any.
+fn unreachable(key: &PolicyKey, links: &BTreeMap<Arc<str>, Arc<Link>>) -> (String, String) {
+    let mut found: BTreeMap<&str, (usize, bool)> = BTreeMap::new();
+    for link in links.values() {
+        for one in link.unreachable.iter().filter(|one| one.policy == *key) {
+            let (times, _) = found.entry(&one.said).or_insert((0, one.conflict));
+            *times += 1;
+        }
+    }
+    let said = |conflict: bool| {
+        let found = found.iter().filter(|(_, (times, conflicts))| {
+            *conflicts == conflict && (conflict || *times == links.len())
+        });
+        let all: Vec<&str> = found.map(|(said, _)| *said).collect();
+        let mut text = all[..all.len().min(MAX_RULES)].join("; ");
+        if all.len() > MAX_RULES {
+            text = format!("{text}; and {} more", all.len() - MAX_RULES);
+        }
+        text
+    };
+    (said(true), said(false))
 }
 
 fn acceptance(record: &PolicyRecord) -> (bool, &'static str, String) {

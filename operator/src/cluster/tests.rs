@@ -411,3 +411,29 @@ fn policies_that_do_not_fit_together_change_nothing_for_containers_that_have_rul
     assert_eq!(said.enforced.as_deref(), Some("0/2"));
     assert_eq!(status(&cluster, "a").enforced.as_deref(), Some("2/2"));
 }
+
+#[test]
+fn rules_that_never_decide_are_named_and_those_that_others_override() {
+    let spec = r#"{ "mode": "Enforce", "process": {
+        "default": "Deny",
+        "allow": [{ "paths": ["/bin/sh"] }],
+        "deny": [{ "paths": ["/a"] }, { "paths": ["/a"] }]
+    } }"#;
+    let other = r#"{ "mode": "Enforce", "process": { "deny": [{ "paths": ["/bin/**"] }] } }"#;
+    let mut cluster = cluster(vec![
+        policy("p", 1, "web", spec),
+        Change::Pod(key("one"), Some(pod("web", &["c"]))),
+    ]);
+    write(&mut cluster, &key("one"));
+    let said = status(&cluster, "p");
+    let words = "rule process.deny[1] never decides: rule process.deny[0] denies all of it";
+    check_condition(&said, UNREACHABLE, ("True", "NeverDecides", words));
+    assert!(said.conditions.iter().all(|one| one.type_ != CONFLICTED));
+
+    cluster.apply(policy("q", 1, "web", other));
+    write(&mut cluster, &key("one"));
+    let words = "rule process.allow[0] never allows anything: rule process.deny[0] of policy \
+                 shop/q denies it all";
+    let said = status(&cluster, "p");
+    check_condition(&said, CONFLICTED, ("True", "Overridden", words));
+}
