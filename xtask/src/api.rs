@@ -74,6 +74,8 @@ impl Api {
         let mut tests = cargo();
         tests
             .args(["test", "--locked", "--quiet", "--package", PACKAGE, "--"])
+            // They wait for servers most of the time.
+            .args(["--test-threads", "4"])
             .arg(&self.filter);
         libtest::run(with_servers(&mut tests, plane))
     }

@@ -52,7 +52,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// Starts the servers, and answers when `/readyz` is ok.
-    pub(crate) async fn start(setup: Setup) -> Result<Self> {
+    pub async fn start(setup: Setup) -> Result<Self> {
         let folder = Folder::make()?;
         let started = Self::start_in(&folder, setup).await;
         let (address, etcd, api_server, admin, controllers) = match started {
@@ -182,8 +182,13 @@ impl Cluster {
         let crds = checkout().join("crds");
         let crds = crds.to_str().context("the checkout's path is no text")?;
         self.admin()
-            .kubectl(["apply", "--server-side", "-k", crds])
+            .kubectl(["apply", "--server-side", "--force-conflicts", "-k", crds])
             .await?;
+        self.kinds_are_served().await
+    }
+
+    /// Answers when objects of all of Bartizan's kinds can be listed.
+    pub(crate) async fn kinds_are_served(&self) -> Result<()> {
         let wait = ["wait", "--for=condition=Established", "crd", "--all"];
         self.admin().kubectl(wait).await?;
         // Established is said a moment before the paths are served.

@@ -7,7 +7,8 @@
 //!          Cluster ───────┴─► kubectl, kube::Client, kubeconfig: as admin, as anybody
 //!            ├ Component etcd, kube-apiserver, ...   stop, kill, pause, start again
 //!            ├ requests()                            the audit log: who asked for what
-//!            └ pods                                  what a kubelet would do
+//!            ├ pods, Enforcers                       what kubelets and enforcers would do
+//!            └ Operator                              a replica, with the rights of its role
 //! ```
 //! A cluster takes about three seconds and 400 MB, so tests that only read or that keep to
 //! a namespace of their own share one; tests that stop servers, count requests or run the
@@ -24,8 +25,10 @@ mod address;
 mod audit;
 mod cluster;
 mod component;
+pub mod deployment;
 mod flags;
 mod folder;
+mod nodes;
 mod operator;
 pub mod pods;
 mod programs;
@@ -37,6 +40,7 @@ pub use access::{Access, Said};
 pub use audit::Request;
 pub use cluster::{Cluster, Setup, checkout};
 pub use component::{Component, Recipe};
+pub use nodes::Enforcers;
 pub use operator::Operator;
 pub use scenario::{run, serve, shared};
 pub use wait::{eventually, within};

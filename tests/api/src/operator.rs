@@ -33,6 +33,13 @@ impl Operator {
 
     /// Starts a replica; `number` tells it apart from others. Answers when it is ready.
     pub async fn start(cluster: &Cluster, number: u16, arguments: &[&str]) -> Result<Self> {
+        let operator = Self::launch(cluster, number, arguments).await?;
+        operator.ready().await?;
+        Ok(operator)
+    }
+
+    /// Starts a replica, and doesn't wait until it is ready.
+    pub async fn launch(cluster: &Cluster, number: u16, arguments: &[&str]) -> Result<Self> {
         let access = cluster
             .service_account(NAMESPACE, "bartizan-operator")
             .await?;
@@ -50,9 +57,7 @@ impl Operator {
             environment: vec![("KUBECONFIG".to_owned(), access.kubeconfig().into())],
             name,
         })?;
-        let operator = Self { process, address };
-        operator.ready().await?;
-        Ok(operator)
+        Ok(Self { process, address })
     }
 
     /// Answers when it has listed everything.
@@ -63,6 +68,11 @@ impl Operator {
             Ok((page == "ready\n").then_some(()))
         })
         .await
+    }
+
+    /// Whether this replica is the one that writes.
+    pub async fn leads(&self) -> Result<bool> {
+        Ok(self.metric("bartizan_operator_leader").await? == Some(1.0))
     }
 
     /// The value of a metric: a line of `/metrics` up to its last blank.

@@ -2,6 +2,8 @@
 
 #[path = "api/deploy.rs"]
 mod deploy;
+#[path = "api/faults.rs"]
+mod faults;
 #[path = "api/harness.rs"]
 mod harness;
 #[path = "api/kinds.rs"]
@@ -10,5 +12,9 @@ mod kinds;
 mod leader;
 #[path = "api/operator.rs"]
 mod operator;
+#[path = "api/rights.rs"]
+mod rights;
+#[path = "api/story.rs"]
+mod story;
 #[path = "api/webhook.rs"]
 mod webhook;
