@@ -73,7 +73,8 @@ impl Api {
     fn test_with(&self, plane: &ControlPlane) -> Result<Totals> {
         let mut tests = cargo();
         tests
-            .args(["test", "--locked", "--quiet", "--package", PACKAGE, "--"])
+            .args(["test", "--locked", "--quiet", "--no-fail-fast"])
+            .args(["--package", PACKAGE, "--"])
             // They wait for servers most of the time.
             .args(["--test-threads", "4"])
             .arg(&self.filter);

@@ -1,13 +1,13 @@
 //! `config/deploy`, as a user installs it.
 
 use anyhow::{Context as _, Result, ensure};
-use bartizan_api_tests::{Access, Said, Setup, checkout, eventually, run};
+use bartizan_api_tests::{Access, Operator, Said, Setup, deployment, eventually, run};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, PostParams};
 
 fn folder() -> Result<String> {
-    let folder = checkout().join("config/deploy");
+    let folder = deployment::manifests();
     let folder = folder.to_str().context("the checkout's path is no text")?;
     Ok(folder.to_owned())
 }
@@ -109,5 +109,29 @@ spec: { selector: {} }
             Ok(Some(()))
         })
         .await
+    });
+}
+
+#[test]
+fn applying_again_keeps_the_certificate_that_the_operator_has_written() {
+    run(Setup::default(), async |cluster| {
+        cluster.deploy().await?;
+        let webhook = format!("{}:9443", cluster.ip());
+        let _operator = Operator::start(cluster, 0, &["--webhook", &webhook]).await?;
+        let show = [
+            "get",
+            "validatingwebhookconfiguration/bartizan-operator",
+            "-o=jsonpath={.webhooks[0].clientConfig.caBundle}",
+        ];
+        let written = eventually("the operator writes its certificate", async || {
+            let bundle = cluster.admin().kubectl(show).await?;
+            Ok((!bundle.is_empty()).then_some(bundle))
+        })
+        .await?;
+        // It warns of the Service, which was made anew for the test.
+        let again = ["apply", "-k", &folder()?];
+        cluster.admin().kubectl(again).await?;
+        assert_eq!(cluster.admin().kubectl(show).await?, written);
+        Ok(())
     });
 }
