@@ -10,15 +10,22 @@ pub struct RuleHead {
     /// A name for reports, unique in the policy: lower-case letters, digits and `-`.
     /// Left out: the rule's place, such as `deny[0]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(
+        length(min = 1, max = 63),
+        extend("x-kubernetes-validations" = [{
+            "rule": "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+            "message": "no name of a rule: at most 63 lower-case letters, digits and `-`, \
+                        a letter or digit at both ends",
+        }])
+    )]
     pub name: Option<String>,
     /// Only when the calling executable matches one of these patterns. Left out: any caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024), inner(length(min = 1, max = 4096)))]
+    #[schemars(length(min = 1, max = 1024), inner(length(min = 1, max = 4096)), extend("x-kubernetes-list-type" = "atomic"))]
     pub from: Option<Vec<String>>,
     /// Not when the calling executable matches one of these patterns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024), inner(length(min = 1, max = 4096)))]
+    #[schemars(length(min = 1, max = 1024), inner(length(min = 1, max = 4096)), extend("x-kubernetes-list-type" = "atomic"))]
     pub except_from: Option<Vec<String>>,
 }
 
@@ -30,7 +37,7 @@ pub struct ProcessRule {
     #[serde(flatten)]
     pub head: RuleHead,
     /// Patterns of the programs: `/usr/bin/apt*`, `/opt/tools/**`, `**/curl`.
-    #[schemars(length(min = 1, max = 4096), inner(length(min = 1, max = 4096)))]
+    #[schemars(length(min = 1, max = 4096), inner(length(min = 1, max = 4096)), extend("x-kubernetes-list-type" = "atomic"))]
     pub paths: Vec<String>,
 }
 
@@ -42,12 +49,12 @@ pub struct FileRule {
     #[serde(flatten)]
     pub head: RuleHead,
     /// Patterns of the files: `/etc/shadow`, `/etc/**`, `**/*.key`.
-    #[schemars(length(min = 1, max = 4096), inner(length(min = 1, max = 4096)))]
+    #[schemars(length(min = 1, max = 4096), inner(length(min = 1, max = 4096)), extend("x-kubernetes-list-type" = "atomic"))]
     pub paths: Vec<String>,
     /// What is done to them. `Write` also means `Append` and `Truncate`, `Delete` also
     /// means `Rename`. Left out: everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 10))]
+    #[schemars(length(min = 1, max = 10), extend("x-kubernetes-list-type" = "atomic"))]
     pub operations: Option<Vec<FileOperation>>,
     /// Not when the calling process owns the file.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -83,30 +90,36 @@ pub enum FileOperation {
 /// `addresses` and `ports`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "!has(self.sockets) || !(has(self.operations) || has(self.protocols) \
+             || has(self.addresses) || has(self.ports))",
+    "message": "`operations`, `protocols`, `addresses` and `ports` are about addresses and \
+                `sockets` about creating sockets: write two rules",
+}]))]
 pub struct NetworkRule {
     /// Name and callers.
     #[serde(flatten)]
     pub head: RuleHead,
     /// What is done with the address. Left out: everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 3))]
+    #[schemars(length(min = 1, max = 3), extend("x-kubernetes-list-type" = "atomic"))]
     pub operations: Option<Vec<NetworkOperation>>,
     /// Protocols. Left out: every protocol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 4))]
+    #[schemars(length(min = 1, max = 4), extend("x-kubernetes-list-type" = "atomic"))]
     pub protocols: Option<Vec<IpProtocol>>,
     /// Addresses and CIDRs, such as `10.0.0.0/8`, `192.0.2.7` or `fd00::/8`. Left out:
     /// every address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 16384), inner(length(min = 1, max = 64)))]
+    #[schemars(length(min = 1, max = 16384), inner(length(min = 1, max = 64)), extend("x-kubernetes-list-type" = "atomic"))]
     pub addresses: Option<Vec<String>>,
     /// Ports, `443`, and ranges, `"8000-8100"`. Left out: every port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024))]
+    #[schemars(length(min = 1, max = 1024), extend("x-kubernetes-list-type" = "atomic"))]
     pub ports: Option<Vec<Port>>,
     /// Creation of sockets, by address family or by the type of an IP socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 20))]
+    #[schemars(length(min = 1, max = 20), extend("x-kubernetes-list-type" = "atomic"))]
     pub sockets: Option<Vec<Socket>>,
 }
 
@@ -219,6 +232,14 @@ pub struct CapabilityRule {
     #[serde(flatten)]
     pub head: RuleHead,
     /// Names without `CAP_`: `NET_RAW`, `SYS_ADMIN`.
-    #[schemars(length(min = 1, max = 41), inner(length(min = 1, max = 32)))]
+    #[schemars(
+        length(min = 1, max = 41),
+        inner(length(min = 1, max = 32)),
+        extend("x-kubernetes-list-type" = "atomic"),
+        extend("x-kubernetes-validations" = [{
+            "rule": "!self.exists(name, name.startsWith('CAP_'))",
+            "message": "capabilities are written without `CAP_`",
+        }])
+    )]
     pub capabilities: Vec<String>,
 }

@@ -56,44 +56,43 @@ impl Workload {
     pub fn is_selected_by(&self, policy: &Policy) -> bool {
         self.is_in_scope_of(policy)
             && policy.selector.matches(&self.labels)
-            && (policy.containers.is_empty()
-                || policy.containers.iter().any(|glob| match &self.container {
-                    Some(name) => glob.matches(name),
-                    None => glob.matches_everything(),
-                }))
+            && match &self.container {
+                Some(name) => policy.selects_container(name),
+                None => policy.selects_every_container(),
+            }
     }
 
     fn is_in_scope_of(&self, policy: &Policy) -> bool {
         let Some(own) = &self.namespace else {
             return true;
         };
-        match (&policy.info.namespace, &policy.namespace_selector) {
-            (Some(namespace), _) => namespace == own,
-            (None, Some(selector)) => {
-                let mut labels = self.namespace_labels.clone();
-                labels.insert(NAMESPACE_NAME.to_owned(), own.clone());
-                selector.matches(&labels)
-            }
-            (None, None) => true,
-        }
+        let mut labels = self.namespace_labels.clone();
+        labels.insert(NAMESPACE_NAME.to_owned(), own.clone());
+        policy.holds_in(own, &labels)
     }
 }
 
 /// The rules that hold for a container, in canonical order: namespaced policies before
 /// cluster-wide ones, then by namespace and name; rules as their policy has them.
 pub fn link(policies: &[Policy], workload: &Workload) -> Result<RuleMap, LinkError> {
-    let mut selected: Vec<&Policy> = policies
+    let selected: Vec<&Policy> = policies
         .iter()
         .filter(|policy| workload.is_selected_by(policy))
         .collect();
-    selected.sort_by_key(|policy| {
+    together(&selected)
+}
+
+/// The rules of these policies, whatever they select.
+pub fn together(policies: &[&Policy]) -> Result<RuleMap, LinkError> {
+    let mut policies = policies.to_vec();
+    policies.sort_by_key(|policy| {
         (
             Reverse(policy.info.namespace.is_some()),
             &policy.info.namespace,
             &policy.info.name,
         )
     });
-    number(&selected)
+    number(&policies)
 }
 
 /// The rules of one policy, as if it were the only one: what `check` compiles.

@@ -5,7 +5,7 @@
 
 use crate::glob::Glob;
 use crate::rule_map::{PolicyInfo, Rule};
-use crate::selector::Selector;
+use crate::selector::{Labels, Selector};
 
 /// One `SecurityPolicy` or `ClusterSecurityPolicy`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,28 @@ pub struct Policy {
     /// Where the policy and each of its rules were written; `None` for one that
     /// doesn't come from a file.
     pub origin: Option<Origin>,
+}
+
+impl Policy {
+    /// Whether it holds in a namespace with these labels, of which
+    /// [`crate::selector::NAMESPACE_NAME`] is one.
+    pub fn holds_in(&self, namespace: &str, labels: &Labels) -> bool {
+        match (&self.info.namespace, &self.namespace_selector) {
+            (Some(own), _) => own == namespace,
+            (None, Some(selector)) => selector.matches(labels),
+            (None, None) => true,
+        }
+    }
+
+    /// Whether it holds for containers of this name in the pods it selects.
+    pub fn selects_container(&self, name: &str) -> bool {
+        self.containers.is_empty() || self.containers.iter().any(|glob| glob.matches(name))
+    }
+
+    /// Whether it holds for containers of any name.
+    pub fn selects_every_container(&self) -> bool {
+        self.containers.is_empty() || self.containers.iter().any(Glob::matches_everything)
+    }
 }
 
 /// Where a policy was written.

@@ -8,11 +8,12 @@ mod generate;
 use std::cell::Cell;
 
 use bartizan_abi::verdict::Outcome;
+use bartizan_crds::RuleMapSpec;
 use bartizan_policy::compile::compile;
 use bartizan_policy::evaluate::{check_table, evaluate};
 use bartizan_policy::operation::{Request, Verdict};
-use bartizan_policy::reference;
 use bartizan_policy::rule_map::{Effect, Mode, RuleMap};
+use bartizan_policy::{published, reference};
 use generate::rules::Case;
 use generate::{Choices, requests, rules};
 use proptest::collection::vec;
@@ -101,6 +102,17 @@ proptest! {
     fn compiling_twice_gives_the_same_bytes(decisions in vec(any::<u8>(), 0..600)) {
         let case = rules::case(&mut Choices::new(&decisions), 4, 5);
         prop_assert_eq!(compile(&case.map), compile(&case.map));
+    }
+
+    #[test]
+    fn a_published_rule_map_reads_back_as_it_was(decisions in vec(any::<u8>(), 0..600)) {
+        let case = rules::case(&mut Choices::new(&decisions), 4, 5);
+        let spec = published::publish(&case.map);
+        // As the API server keeps it.
+        let json = serde_json::to_string(&spec).expect("a rule map is JSON");
+        let stored: RuleMapSpec = serde_json::from_str(&json).expect("and reads back");
+        prop_assert_eq!(published::name(&stored), published::name(&spec));
+        prop_assert_eq!(published::parse(&stored), Ok(case.map));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::api::Api;
 use crate::bench::Bench;
 use crate::command::say;
 use crate::demo::Demo;
@@ -11,7 +12,7 @@ use crate::fuzz::Fuzz;
 use crate::guest::Guest;
 use crate::suite::Suite;
 use crate::trial::Trial;
-use crate::{ebpf, setup};
+use crate::{ebpf, generate, setup};
 
 /// Builds, tests and tries Bartizan.
 #[derive(Debug, Parser)]
@@ -31,6 +32,8 @@ enum Command {
     },
     /// Compile the BPF programs to target/bpf/bartizan-lsm.o
     BuildEbpf(ebpf::Build),
+    /// Write the files that are made from the code: crds/generated/
+    Generate,
     /// Run a shell script in a real kernel
     Guest(Guest),
     /// Run a command under policies in a real kernel; prints its denials as JSON lines
@@ -39,6 +42,8 @@ enum Command {
     Demo(Demo),
     /// Run the kernel tests (tests/e2e) in real kernels
     E2e(Batch),
+    /// Run the tests against API servers (tests/api)
+    Api(Api),
     /// Count the instructions that decisions cost
     Bench(Bench),
     /// Run the fuzzers for a bounded time
@@ -53,10 +58,12 @@ impl Cli {
         match self.command {
             Command::Setup { update } => setup::all(update)?,
             Command::BuildEbpf(build) => say(format!("built {}", build.run()?.display())),
+            Command::Generate => generate::all()?,
             Command::Guest(guest) => return guest.run(),
             Command::Vm(trial) => return trial.run(),
             Command::Demo(demo) => demo.run()?,
             Command::E2e(batch) => return Ok(batch.run()?.status()),
+            Command::Api(api) => return api.run(),
             Command::Bench(bench) => return bench.run(),
             Command::Fuzz(fuzz) => say(format!("{} fuzz targets found nothing", fuzz.run()?)),
             Command::Test(suite) => return suite.run(),

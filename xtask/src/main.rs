@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "results go to standard output")]
 #![expect(clippy::print_stderr, reason = "progress goes to standard error")]
 
+mod api;
 mod bench;
 mod cli;
 mod command;
@@ -12,7 +13,9 @@ mod demo;
 mod e2e;
 mod ebpf;
 mod fuzz;
+mod generate;
 mod guest;
+mod libtest;
 mod lock;
 mod paths;
 mod programs;

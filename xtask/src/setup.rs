@@ -4,12 +4,15 @@
 //! required; it only does all of it at once.
 
 mod apt;
+mod go;
 mod kernel;
+mod kubernetes;
 mod packages;
 mod qemu;
 mod tools;
 
 pub(crate) use kernel::{Kernel, KernelLine};
+pub(crate) use kubernetes::{ControlPlane, KubernetesRelease};
 pub(crate) use packages::{Package, ensure, install_rust_with_source};
 pub(crate) use qemu::{PROGRAM as QEMU, qemu};
 pub(crate) use tools::{bpf_linker, cargo_tool};
@@ -35,6 +38,13 @@ pub(crate) fn all(update: bool) -> Result<()> {
             Kernel::get(line)?
         };
         say(format!("kernel {line}: {}", kernel.release));
+    }
+    for release in KubernetesRelease::ALL {
+        let plane = ControlPlane::get(release)?;
+        say(format!(
+            "Kubernetes {release}: {}",
+            plane.kubernetes.display()
+        ));
     }
     say("set-up is complete");
     Ok(())

@@ -23,6 +23,7 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use source::Source;
 
 use crate::policy::Policy;
+use crate::validate::{FieldPath, Problem};
 use object::Object;
 use shape::Finding;
 
@@ -88,6 +89,24 @@ pub fn load(sources: &[Source]) -> Result<Vec<Policy>, Diagnostics> {
         problems.push(more);
     }
     Err(Diagnostics(problems))
+}
+
+/// The policy that an object of the API server is, or everything that is wrong with it,
+/// in the words that [`load`] has for a file.
+pub fn object(json: &serde_json::Value) -> Result<Policy, Vec<Problem>> {
+    let node = yaml::Node::from_json(json);
+    let object = object::one(&node, FieldPath::default(), "");
+    let policy = object.result.map_err(|findings| {
+        let problems = findings.into_iter().map(|found| Problem {
+            field: found.field,
+            message: found.message,
+        });
+        problems.take(MAX_PROBLEMS).collect::<Vec<_>>()
+    })?;
+    Ok(Policy {
+        origin: None,
+        ..policy
+    })
 }
 
 fn diagnostic(source: &Source, found: Finding) -> Diagnostic {

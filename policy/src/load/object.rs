@@ -48,7 +48,8 @@ fn text<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
     }
 }
 
-fn one(node: &Node, root: FieldPath, file: &str) -> Object {
+/// The object at a place in a document.
+pub(super) fn one(node: &Node, root: FieldPath, file: &str) -> Object {
     let mut reader = Reader {
         node,
         root,

@@ -214,16 +214,19 @@ mod tests {
             "minItems",
             "maxItems",
         ];
-        const STRINGS: [&str; 4] = [
+        // What `validations` and sets ask for, `validate` checks, too.
+        const OTHERS: [&str; 7] = [
             "const",
             "minLength",
             "maxLength",
             "x-kubernetes-int-or-string",
+            "x-kubernetes-list-type",
+            "x-kubernetes-map-type",
+            "x-kubernetes-validations",
         ];
         fn visit(schema: &Json) {
             for (keyword, value) in schema.as_object().into_iter().flatten() {
-                let known =
-                    KNOWN.contains(&keyword.as_str()) || STRINGS.contains(&keyword.as_str());
+                let known = KNOWN.contains(&keyword.as_str()) || OTHERS.contains(&keyword.as_str());
                 assert!(known, "{keyword} is not checked");
                 match keyword.as_str() {
                     "properties" => value.as_object().unwrap().values().for_each(visit),

@@ -80,6 +80,39 @@ impl Node {
         }
     }
 
+    /// A tree of JSON. It has no places, so every value gets a line of its own: what
+    /// leaves elements out tells them apart by that.
+    pub(super) fn from_json(json: &serde_json::Value) -> Self {
+        fn node(json: &serde_json::Value, line: &mut u32) -> Node {
+            use serde_json::Value as Json;
+            *line = line.saturating_add(1);
+            let at = Position {
+                line: *line,
+                column: 1,
+            };
+            let value = match json {
+                Json::Null => Value::Null,
+                Json::Bool(value) => Value::Bool(*value),
+                Json::Number(number) => match number.as_i64() {
+                    Some(integer) => Value::Integer(integer),
+                    None => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+                },
+                Json::String(text) => Value::String(text.clone()),
+                Json::Array(list) => Value::List(list.iter().map(|one| node(one, line)).collect()),
+                Json::Object(map) => {
+                    let entries = map.iter().map(|(key, value)| {
+                        let value = node(value, line);
+                        let (key, at) = (key.clone(), value.at);
+                        Entry { key, at, value }
+                    });
+                    Value::Map(entries.collect())
+                }
+            };
+            Node { at, value }
+        }
+        node(json, &mut 0)
+    }
+
     /// What a copy costs: values, and long texts as several.
     fn weight(&self) -> usize {
         1 + match &self.value {

@@ -10,7 +10,7 @@ mod field;
 mod names;
 mod rules;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bartizan_crds::{
     ClusterSecurityPolicySpec, LabelSelector, LabelSelectorRequirement, SecurityPolicySpec,
@@ -136,10 +136,24 @@ fn containers(spec: &SecurityPolicySpec, at: &FieldPath, problems: &mut Problems
             "the list is empty: leave it out for every container",
         );
     }
+    once(spec.containers.as_ref(), &field, problems);
     let globs = spec.containers.iter().flatten().enumerate();
     globs
         .filter_map(|(i, text)| problems.note(field.index(i), Glob::parse(text)))
         .collect()
+}
+
+/// Notes what is in a list again: to the API server the list is a set.
+fn once(list: Option<&Vec<String>>, field: &FieldPath, problems: &mut Problems) {
+    let mut seen = HashSet::new();
+    for (i, element) in list.into_iter().flatten().enumerate() {
+        if !seen.insert(element) {
+            problems.add(
+                field.index(i),
+                format!("`{element}` is there twice: remove one"),
+            );
+        }
+    }
 }
 
 fn info(
@@ -169,6 +183,7 @@ fn info(
     if spec.tags.as_ref().is_some_and(Vec::is_empty) {
         problems.add(field.clone(), "the list is empty: leave it out for no tags");
     }
+    once(spec.tags.as_ref(), &field, problems);
     for (i, tag) in spec.tags.iter().flatten().enumerate() {
         if tag.is_empty() || tag.contains(|c: char| c.is_whitespace() || c.is_control()) {
             problems.add(

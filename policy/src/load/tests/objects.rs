@@ -179,3 +179,54 @@ fn a_thousand_problems_are_enough() {
         assert_eq!(problems(text).len(), 1001);
     }
 }
+
+#[test]
+fn containers_and_tags_are_sets() {
+    check_text(
+        &format!("{HEAD}  containers: [web, db, web]\n  tags: [a, a]\n"),
+        &[
+            "p.yaml:6:25: spec.containers[2]: `web` is there twice: remove one",
+            "p.yaml:7:13: spec.tags[1]: `a` is there twice: remove one",
+        ],
+    );
+}
+
+#[test]
+fn an_object_of_the_api_server_is_judged_in_the_same_words_as_a_file() {
+    let object = |rules: &str| {
+        serde_json::json!({
+            "apiVersion": "bartizan.dev/v1alpha1",
+            "kind": "SecurityPolicy",
+            "metadata": { "name": "web", "namespace": "shop", "uid": "1", "generation": 3 },
+            "spec": {
+                "selector": {},
+                "process": { "deny": serde_json::from_str::<serde_json::Value>(rules).unwrap() },
+            },
+            "status": { "enforced": "1/1" },
+        })
+    };
+    let good = super::super::object(&object(r#"[{ "paths": ["/a"] }]"#)).unwrap();
+    let text = format!("{HEAD}  process: {{ deny: [{{ paths: [/a] }}] }}\n");
+    let from_file = load(&[Source::new("p.yaml", text)]).unwrap();
+    assert_eq!(
+        (good.info, good.rules),
+        (from_file[0].info.clone(), from_file[0].rules.clone())
+    );
+    assert_eq!(good.origin, None);
+
+    let bad = super::super::object(&object(
+        r#"[5, { "paths": [6, "/ok", "curl"] }, { "path": [] }]"#,
+    ));
+    let words: Vec<String> = bad.unwrap_err().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        words,
+        [
+            "spec.process.deny[0]: is a number, but should be a map",
+            "spec.process.deny[1].paths[0]: is a number, but should be a text: write \"6\"",
+            "spec.process.deny[2].path: unknown field `path`, did you mean `paths`?",
+            "spec.process.deny[2]: `paths` is required: write `paths: [\"/**\"]` for every path",
+            "spec.process.deny[1].paths[2]: `curl` is not absolute: start with `/`, or with \
+             `**/` for any directory",
+        ]
+    );
+}

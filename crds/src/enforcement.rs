@@ -1,0 +1,148 @@
+//! What is to be enforced in a pod, and what its node's enforcer says about it.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What is to be enforced in a pod of the same name and namespace.
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, CustomResource,
+)]
+#[kube(
+    group = "bartizan.dev",
+    version = "v1alpha1",
+    kind = "PodEnforcement",
+    plural = "podenforcements",
+    shortname = "penf",
+    category = "bartizan",
+    namespaced,
+    status = "PodEnforcementStatus",
+    derive = "PartialEq",
+    doc = "What is enforced in the pod of the same name: the operator writes the spec, the enforcer of the pod's node the status.",
+    selectable = ".spec.node",
+    printcolumn(name = "Node", type_ = "string", json_path = ".spec.node"),
+    printcolumn(name = "Armed", type_ = "string", json_path = ".status.armed"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.spec.podUID == oldSelf.spec.podUID")
+        .message("another pod has another PodEnforcement: delete this one first"),
+    validation = Rule::new("!has(oldSelf.spec.node) || (has(self.spec.node) && self.spec.node == oldSelf.spec.node)")
+        .message("a pod never changes its node")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct PodEnforcementSpec {
+    /// The node the pod is bound to; left out until it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub node: Option<String>,
+    /// The pod's UID as its cgroup carries it: `metadata.uid`, or for a static pod the
+    /// annotation `kubernetes.io/config.hash`.
+    #[serde(rename = "podUID")]
+    #[schemars(length(min = 1, max = 64))]
+    pub pod_uid: String,
+    /// All containers of the pod.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 1024),
+        extend("x-kubernetes-list-type" = "map"),
+        extend("x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub containers: Vec<ContainerEnforcement>,
+}
+
+/// What is to be enforced in a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerEnforcement {
+    /// Its name in the pod.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// What kind of container it is.
+    pub kind: ContainerKind,
+    /// The image as the pod names it, for reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub image: Option<String>,
+    /// The name of its `RuleMap`; left out: no policy selects it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub rule_map: Option<String>,
+}
+
+/// The kinds of containers.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub enum ContainerKind {
+    /// Runs to its end before the others start.
+    Init,
+    /// An init container that goes on running.
+    Sidecar,
+    /// A container of the pod's own list.
+    Regular,
+    /// Added to a running pod, as `kubectl debug` does.
+    Ephemeral,
+}
+
+/// What the enforcer of the pod's node says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodEnforcementStatus {
+    /// Containers whose rule map is in the kernel, of those that have one and have not
+    /// ended: `2/2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub armed: Option<String>,
+    /// What is true of each container.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 1024),
+        extend("x-kubernetes-list-type" = "map"),
+        extend("x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub containers: Vec<ContainerReport>,
+}
+
+/// What is true of a container.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerReport {
+    /// Its name in the pod.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// Whether its rules are in the kernel.
+    pub state: ContainerState,
+    /// The rule map that is in the kernel for it; left out: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub rule_map: Option<String>,
+    /// Since when this rule map has been in the kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// Microseconds from the container's first exec to its arming: how long it ran without
+    /// rules. 0 or less: it was armed before it ran anything, by that much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unprotected_micros: Option<i64>,
+    /// Why it is in this state, in one word (`NotStarted`, `NoSuchRuleMap`, `TableFull`);
+    /// left out where `state` says all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub reason: Option<String>,
+    /// The same as a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub message: Option<String>,
+}
+
+/// How far the enforcement in a container has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ContainerState {
+    /// The container has not been created, or its rules are on their way.
+    Pending,
+    /// `ruleMap` is in the kernel.
+    Armed,
+    /// It runs without its rules; `reason` says why.
+    Failed,
+    /// It has ended.
+    Ended,
+}

@@ -1,0 +1,297 @@
+//! Rules that can never decide anything.
+//!
+//! Sound and not complete: what is said is true, but not everything that is true is said.
+//! Coverage of patterns is decided component by component, without automata.
+
+use std::fmt;
+
+use bartizan_abi::op::Category;
+
+use crate::pattern::{Component, Pattern, Token};
+use crate::rule_map::{Cidr, Effect, Matcher, Mode, Rule, RuleMap};
+
+/// Rules above which nothing is looked for: pairs are compared.
+const MAX_RULES: usize = 1_000;
+
+/// A rule that never decides anything, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Its number in the rule map.
+    pub rule: usize,
+    /// Why it never decides.
+    pub cause: Cause,
+}
+
+/// Why a rule never decides anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It allows only what this rule denies.
+    Denied(usize),
+    /// It denies or reports only what this rule denies.
+    Covered(usize),
+    /// It allows what is allowed anyway: nothing denies by default.
+    Idle,
+}
+
+/// A finding in words.
+pub struct Said<'a>(pub &'a Finding, pub &'a RuleMap);
+
+/// All such rules, in their order.
+pub fn lint(map: &RuleMap) -> Vec<Finding> {
+    if map.rules.len() > MAX_RULES {
+        return Vec::new();
+    }
+    let rules = map.rules.iter().enumerate();
+    rules
+        .filter_map(|(number, rule)| cause(map, number, rule))
+        .collect()
+}
+
+fn cause(map: &RuleMap, number: usize, rule: &Rule) -> Option<Finding> {
+    let finding = |cause| {
+        Some(Finding {
+            rule: number,
+            cause,
+        })
+    };
+    if rule.effect == Effect::DefaultDeny {
+        return None;
+    }
+    let category = category(&rule.matcher);
+    let defaults = map.rules.iter().any(|other| {
+        other.matcher == Matcher::Default(category) && other.effect == Effect::DefaultDeny
+    });
+    if rule.effect == Effect::Allow && !defaults {
+        return finding(Cause::Idle);
+    }
+    let denying = map.rules.iter().enumerate().find(|(other, by)| {
+        // Of two that are the same the first decides.
+        let first = *other < number || !covers(rule, by);
+        *other != number
+            && by.effect == Effect::Deny
+            && (by.policy == rule.policy || map.mode(by) == Mode::Enforce)
+            && (rule.effect != Effect::Deny || first)
+            && covers(by, rule)
+    });
+    match (denying, rule.effect) {
+        (Some((by, _)), Effect::Allow) => finding(Cause::Denied(by)),
+        (Some((by, _)), _) => finding(Cause::Covered(by)),
+        (None, _) => None,
+    }
+}
+
+fn category(matcher: &Matcher) -> Category {
+    match matcher {
+        Matcher::Process { .. } => Category::Process,
+        Matcher::Files { .. } => Category::Files,
+        Matcher::Network { .. } | Matcher::Sockets { .. } => Category::Network,
+        Matcher::Capabilities { .. } => Category::Capabilities,
+        Matcher::Default(category) => *category,
+    }
+}
+
+/// Whether a rule matches whatever another one does.
+fn covers(wide: &Rule, narrow: &Rule) -> bool {
+    matches_all(&wide.matcher, &narrow.matcher)
+        && (wide.from.is_empty() || (!narrow.from.is_empty() && paths(&wide.from, &narrow.from)))
+        && paths(&narrow.except_from, &wide.except_from)
+        && (!wide.unless_owner || narrow.unless_owner)
+}
+
+fn matches_all(wide: &Matcher, narrow: &Matcher) -> bool {
+    match (wide, narrow) {
+        (Matcher::Process { paths: wide }, Matcher::Process { paths: narrow }) => {
+            paths(wide, narrow)
+        }
+        (
+            Matcher::Files {
+                paths: wide,
+                operations: all,
+            },
+            Matcher::Files {
+                paths: narrow,
+                operations: some,
+            },
+        ) => some & !all == 0 && paths(wide, narrow),
+        (
+            Matcher::Network {
+                operations: all,
+                protocols,
+                addresses,
+                ports,
+            },
+            Matcher::Network {
+                operations: some,
+                protocols: narrow_protocols,
+                addresses: narrow_addresses,
+                ports: narrow_ports,
+            },
+        ) => {
+            some & !all == 0
+                && within(protocols, narrow_protocols, |wide, narrow| wide == narrow)
+                && within(addresses, narrow_addresses, contains)
+                && within(ports, narrow_ports, |wide, narrow| {
+                    wide.contains(narrow.start()) && wide.contains(narrow.end())
+                })
+        }
+        (Matcher::Sockets { kinds: wide }, Matcher::Sockets { kinds: narrow }) => {
+            narrow.iter().all(|kind| wide.contains(kind))
+        }
+        (
+            Matcher::Capabilities { capabilities: wide },
+            Matcher::Capabilities {
+                capabilities: narrow,
+            },
+        ) => narrow.iter().all(|capability| wide.contains(capability)),
+        _ => false,
+    }
+}
+
+/// Empty lists stand for everything.
+fn within<T>(wide: &[T], narrow: &[T], covers: impl Fn(&T, &T) -> bool) -> bool {
+    let one = |narrow: &T| wide.iter().any(|wide| covers(wide, narrow));
+    wide.is_empty() || (!narrow.is_empty() && narrow.iter().all(one))
+}
+
+fn contains(wide: &Cidr, narrow: &Cidr) -> bool {
+    let bits = |cidr: &Cidr| match cidr.address {
+        std::net::IpAddr::V4(v4) => (u128::from(v4.to_bits()) << 96, 4),
+        std::net::IpAddr::V6(v6) => (v6.to_bits(), 6),
+    };
+    let ((wide_bits, family), (narrow_bits, same)) = (bits(wide), bits(narrow));
+    let mask = u128::MAX
+        .checked_shl(128 - u32::from(wide.prefix))
+        .unwrap_or(0);
+    family == same && wide.prefix <= narrow.prefix && (wide_bits ^ narrow_bits) & mask == 0
+}
+
+/// Whether each of some patterns is covered by one of others.
+fn paths(wide: &[Pattern], narrow: &[Pattern]) -> bool {
+    narrow.iter().all(|narrow| {
+        let mut all = wide.iter();
+        all.any(|wide| wide.is_everything() || components(wide.components(), narrow.components()))
+    })
+}
+
+fn components(wide: &[Component], narrow: &[Component]) -> bool {
+    match (wide, narrow) {
+        ([], []) => true,
+        // At the end it stands for one component or more, and so does what is left.
+        ([Component::AnyDepth], _) => !narrow.is_empty(),
+        ([Component::AnyDepth, rest @ ..], _) => {
+            components(rest, narrow)
+                || matches!(narrow, [_, others @ ..] if components(wide, others))
+        }
+        ([one, rest @ ..], [other, others @ ..]) => {
+            component(one, other) && components(rest, others)
+        }
+        _ => false,
+    }
+}
+
+fn component(wide: &Component, narrow: &Component) -> bool {
+    match (wide, narrow) {
+        (_, Component::AnyDepth) => false,
+        (Component::Glob(glob), _) if glob.tokens() == [Token::AnyRun] => true,
+        (Component::Glob(glob), Component::Literal(name)) => glob.matches(name),
+        _ => wide == narrow,
+    }
+}
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(finding, map) = self;
+        let rule = &map.rules[finding.rule];
+        let by = |number: usize| {
+            let by = &map.rules[number];
+            if by.policy == rule.policy {
+                format!("rule {}", by.name)
+            } else {
+                let policy = map.policies[by.policy].reference();
+                format!("rule {} of policy {policy}", by.name)
+            }
+        };
+        let name = &rule.name;
+        match finding.cause {
+            Cause::Denied(number) => {
+                write!(
+                    f,
+                    "rule {name} never allows anything: {} denies it all",
+                    by(number)
+                )
+            }
+            Cause::Covered(number) => {
+                write!(
+                    f,
+                    "rule {name} never decides: {} denies all of it",
+                    by(number)
+                )
+            }
+            Cause::Idle => write!(
+                f,
+                "rule {name} has no effect: nothing of its category is denied by default"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::alone;
+    use crate::load::{Source, load};
+
+    #[track_caller]
+    fn check(spec: &str, expected: &[&str]) {
+        let text = format!(
+            "apiVersion: bartizan.dev/v1alpha1\nkind: SecurityPolicy\n\
+             metadata: {{ name: web, namespace: shop }}\nspec: {{ selector: {{}}, {spec} }}\n"
+        );
+        let map = alone(&load(&[Source::new("p.yaml", text)]).unwrap()[0]).unwrap();
+        let said: Vec<String> = lint(&map)
+            .iter()
+            .map(|finding| Said(finding, &map).to_string())
+            .collect();
+        assert_eq!(said, expected, "{spec}");
+    }
+
+    #[test]
+    fn a_deny_rule_covers_narrower_ones() {
+        check(
+            "process: { deny: [{ paths: [/usr/bin/curl] }, { paths: [/usr/**] }] }",
+            &["rule process.deny[0] never decides: rule process.deny[1] denies all of it"],
+        );
+        check(
+            "process: { deny: [{ paths: [/a, /b] }, { paths: [/a, /b] }] }",
+            &["rule process.deny[1] never decides: rule process.deny[0] denies all of it"],
+        );
+        for different in [
+            "process: { deny: [{ paths: [/usr] }, { paths: [/usr/**] }] }",
+            "process: { deny: [{ paths: [/a] }, { paths: ['/**'], from: [/bin/sh] }] }",
+            "process: { deny: [{ paths: [/a] }, { paths: ['/**'], exceptFrom: [/bin/sh] }] }",
+            "files: { deny: [{ paths: [/a] }, { paths: ['/**'], operations: [Read] }] }",
+            "files: { deny: [{ paths: [/a] }, { paths: ['/**'], unlessOwner: true }] }",
+            "network: { deny: [{ ports: [443] }, { addresses: [10.0.0.0/8] }] }",
+        ] {
+            check(different, &[]);
+        }
+    }
+
+    #[test]
+    fn an_allow_rule_needs_a_default_and_no_rule_that_denies_it() {
+        check(
+            "files: { allow: [{ paths: [/a] }] }",
+            &["rule files.allow[0] has no effect: nothing of its category is denied by default"],
+        );
+        check(
+            "network: { default: Deny, allow: [{ addresses: [10.1.0.0/16], ports: [443] }], \
+             deny: [{ addresses: [10.0.0.0/8], name: inside }] }",
+            &["rule network.allow[0] never allows anything: rule inside denies it all"],
+        );
+        check(
+            "process: { default: Deny, allow: [{ paths: ['/opt/*/x'] }], \
+             deny: [{ paths: ['**/x'] }] }",
+            &["rule process.allow[0] never allows anything: rule process.deny[0] denies it all"],
+        );
+    }
+}

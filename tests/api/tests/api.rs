@@ -1,0 +1,20 @@
+//! Tests against a real API server; `cargo xtask api` runs them.
+
+#[path = "api/deploy.rs"]
+mod deploy;
+#[path = "api/faults.rs"]
+mod faults;
+#[path = "api/harness.rs"]
+mod harness;
+#[path = "api/kinds.rs"]
+mod kinds;
+#[path = "api/leader.rs"]
+mod leader;
+#[path = "api/operator.rs"]
+mod operator;
+#[path = "api/rights.rs"]
+mod rights;
+#[path = "api/story.rs"]
+mod story;
+#[path = "api/webhook.rs"]
+mod webhook;
