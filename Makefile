@@ -12,10 +12,11 @@ demo: ## Show in a real kernel what Bartizan does; sets up what is missing
 setup: ## Install and download everything that building and testing need
 	cargo xtask setup
 
-build: ## Build the kernel programs, the enforcer and the CLI
+build: ## Build the kernel programs, the enforcer, the operator and the CLI
 	cargo xtask build-ebpf
 	cargo build --locked --release --package bartizan
 	cargo build --locked --release --package bartizan-enforcer --features embed
+	cargo build --locked --release --package bartizan-operator
 
 check: ## Run all tests that need no virtual machine
 	cargo xtask test --quick

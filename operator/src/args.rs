@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9443", value_parser = webhook)]
     pub webhook: Webhook,
 
-    /// The namespace of the Lease and the webhook's Service and Secret
+    /// The namespace of the Lease and the webhook's Service
     #[arg(
         long,
         value_name = "NAME",

@@ -439,3 +439,46 @@ fn an_object_that_means_nothing_is_refused_in_the_checkers_words_and_blinds_nobo
         Ok(())
     });
 }
+
+#[test]
+fn after_the_api_server_was_away_and_its_history_is_gone_the_operator_goes_on() {
+    run(Setup::default(), async |cluster| {
+        Operator::install(cluster).await?;
+        let operator = Operator::start(cluster, 0, &[]).await?;
+        let namespace = cluster.namespace("shop").await?;
+        let client = cluster.client();
+        apply(cluster, &policy(&namespace, "one", WEB)).await?;
+        for name in ["web-1", "web-2"] {
+            let pod = pods::pod(name, &[("app", "web")]);
+            pods::create(&client, &namespace, &pod).await?;
+            rule_map(cluster, &namespace, name, "rules", |_| true).await?;
+        }
+        let first = rule_map(cluster, &namespace, "web-1", "rules", |_| true).await?;
+
+        // While the operator is frozen, its watches expire: it can't be told of this.
+        operator.process.pause()?;
+        pods::remove(&client, &namespace, "web-2").await?;
+        let edited = WEB.replace("curl", "wget");
+        apply(cluster, &policy(&namespace, "one", &edited)).await?;
+        cluster.compact().await?;
+        cluster.api_server().kill()?;
+        cluster.api_server().start()?;
+        cluster.ready().await?;
+        operator.process.resume()?;
+
+        let second = rule_map(cluster, &namespace, "web-1", "the edit", |e| {
+            e.spec.containers[0].rule_map.as_ref() != Some(&first)
+        })
+        .await?;
+        let published = Api::<RuleMap>::all(client.clone()).get(&second).await?;
+        let rule = &published.spec.policies[0].rules[0];
+        let programs = rule.process.as_ref().context("a rule about programs")?;
+        assert_eq!(programs.paths, ["/usr/bin/wget"]);
+        eventually("what the deleted pod had is gone", async || {
+            let there = enforcement(cluster, &namespace, "web-2").await?;
+            Ok(there.is_none().then_some(()))
+        })
+        .await?;
+        Ok(())
+    });
+}
