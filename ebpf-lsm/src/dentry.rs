@@ -8,7 +8,7 @@ use bartizan_abi::automaton::{self, Words};
 use bartizan_abi::fields::dentry::{INLINE, LEN, NAME, PARENT};
 use bartizan_abi::limits::MAX_DEPTH;
 use bartizan_abi::literal::{self, Literal};
-use bartizan_abi::table::{At, Table, gate};
+use bartizan_abi::table::{At, LITERAL_INLINE, Table, gate};
 use bartizan_abi::walk::{self, Cursor};
 
 use crate::kernel::{Object, load_at, peek, try_peek};
@@ -24,6 +24,22 @@ impl Words for NameAt {
         // Names are in memory of their length rounded up to 8 at least (inline names
         // are in the dentry, others in a kmalloc object), so whole words can be read.
         try_peek(self.0 + i * 8)
+    }
+}
+
+/// Bytes of a name of at most 24 bytes that were read already: a helper's call for each
+/// eight of them would cost more than matching these.
+#[derive(Clone, Copy)]
+struct Inline([u64; 3]);
+
+impl Words for Inline {
+    #[inline(always)]
+    fn word(self, i: u64) -> Option<u64> {
+        Some(match i {
+            0 => self.0[0],
+            1 => self.0[1],
+            _ => self.0[2],
+        })
     }
 }
 
@@ -54,6 +70,25 @@ pub extern "C" fn match_glob(table: *const TableValue, name: u64, len: u64, star
         Some(symbol) => symbol,
         None => UNREADABLE,
     }
+}
+
+/// [`match_glob`] for a name in words. A call has only five arguments, so one is two:
+/// start state in the lowest 16 bits, length above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn match_inline(
+    table: *const TableValue,
+    w0: u64,
+    w1: u64,
+    w2: u64,
+    start_and_length: u64,
+) -> u64 {
+    if table.is_null() {
+        return UNREADABLE;
+    }
+    let name = Inline([w0, w1, w2]);
+    let (start, len) = (start_and_length & 0xffff, start_and_length >> 16 & 0xff);
+    automaton::match_name(Compiled::new(table), name, len, start).unwrap_or(UNREADABLE)
 }
 
 /// The symbol of the component `n` above a dentry, under a gate.
@@ -172,6 +207,15 @@ impl Cursor for Direct {
 
     #[inline(always)]
     fn match_name(self, start: u64) -> Option<u64> {
+        if self.length() <= u64::from(LITERAL_INLINE) {
+            return symbol(match_inline(
+                self.table.0.cast(),
+                self.word(0),
+                self.word(1),
+                self.word(2),
+                start | self.length() << 16,
+            ));
+        }
         symbol(match_glob(
             self.table.0.cast(),
             self.name(),
