@@ -49,9 +49,9 @@ pub struct Event {
     pub uid: u32,
     /// Process id of the parent.
     pub parent: u32,
-    /// Address: [`crate::walk::Address::high`].
+    /// Address: [`crate::address::Address::high`].
     pub high: u64,
-    /// Address: [`crate::walk::Address::low`].
+    /// Address: [`crate::address::Address::low`].
     pub low: u64,
     /// Address: port | protocol << 16 | v6 << 24. Socket: family | type << 16.
     /// Capability: its number.
