@@ -14,7 +14,7 @@ use kube::api::{
 };
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource as _};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use crate::cluster::{Change, FIELD_MANAGER, PodKey, PolicyKey};
 use crate::metrics::{Call, Metrics};
@@ -140,22 +140,7 @@ impl Writer {
         spec: &PodEnforcementSpec,
     ) -> Result<Change, WriteError> {
         let api: Api<PodEnforcement> = Api::namespaced(self.client.clone(), &pod.namespace);
-        let object = json!({
-            "apiVersion": PodEnforcement::api_version(&()),
-            "kind": PodEnforcement::kind(&()),
-            "metadata": {
-                "name": pod.name,
-                "namespace": pod.namespace,
-                "ownerReferences": [{
-                    "apiVersion": "v1",
-                    "kind": "Pod",
-                    "name": pod.name,
-                    "uid": owner,
-                    "controller": true,
-                }],
-            },
-            "spec": spec,
-        });
+        let object = enforcement(&pod, owner, spec);
         let result = api.patch(&pod.name, &apply(), &Patch::Apply(object)).await;
         match self.metrics.called(Call::ApplyEnforcement, result) {
             Ok(object) => Ok(Change::Enforcement(pod, Some(object.into()))),
@@ -268,6 +253,26 @@ pub enum OccurrenceKind {
     Refused,
     /// It is in the kernel everywhere.
     Enforced,
+}
+
+/// The `PodEnforcement` of a pod as it is applied.
+pub fn enforcement(pod: &PodKey, owner: &str, spec: &PodEnforcementSpec) -> Json {
+    json!({
+        "apiVersion": PodEnforcement::api_version(&()),
+        "kind": PodEnforcement::kind(&()),
+        "metadata": {
+            "name": pod.name,
+            "namespace": pod.namespace,
+            "ownerReferences": [{
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "name": pod.name,
+                "uid": owner,
+                "controller": true,
+            }],
+        },
+        "spec": spec,
+    })
 }
 
 fn apply() -> PatchParams {

@@ -10,6 +10,7 @@ use crate::demo::Demo;
 use crate::e2e::Batch;
 use crate::fuzz::Fuzz;
 use crate::guest::Guest;
+use crate::scale::Scale;
 use crate::suite::Suite;
 use crate::trial::Trial;
 use crate::{ebpf, generate, setup};
@@ -46,6 +47,8 @@ enum Command {
     Api(Api),
     /// Count the instructions that decisions cost
     Bench(Bench),
+    /// Measure the operator with a large cluster that is made up
+    Scale(Scale),
     /// Run the fuzzers for a bounded time
     Fuzz(Fuzz),
     /// Run all tests and checks
@@ -65,6 +68,7 @@ impl Cli {
             Command::E2e(batch) => return Ok(batch.run()?.status()),
             Command::Api(api) => return api.run(),
             Command::Bench(bench) => return bench.run(),
+            Command::Scale(scale) => return scale.run(),
             Command::Fuzz(fuzz) => say(format!("{} fuzz targets found nothing", fuzz.run()?)),
             Command::Test(suite) => return suite.run(),
         }

@@ -19,6 +19,7 @@ mod libtest;
 mod lock;
 mod paths;
 mod programs;
+mod scale;
 mod setup;
 mod suite;
 mod totals;
