@@ -88,9 +88,8 @@ pub(crate) fn policies(size: Size) -> impl Iterator<Item = Change> {
         } else {
             namespace(place + place / 4)
         };
-        let shape = number / 5;
-        let spec = if number.is_multiple_of(2) {
-            let mut spec = EVERYBODY[shape % EVERYBODY.len()](&mut random);
+        let spec = if random.below(2) == 0 {
+            let mut spec = random.of(&EVERYBODY)(&mut random);
             spec["selector"] = match random.below(3) {
                 0 => json!({ "matchExpressions": [
                     { "key": "tier", "operator": "In", "values": ["web", "api"] },
@@ -102,7 +101,7 @@ pub(crate) fn policies(size: Size) -> impl Iterator<Item = Change> {
             };
             spec
         } else {
-            let mut spec = APPLICATION[shape % APPLICATION.len()](&mut random);
+            let mut spec = random.of(&APPLICATION)(&mut random);
             let application = format!("app-{}", random.below(10));
             spec["selector"] = json!({ "matchLabels": { "app": application } });
             spec
