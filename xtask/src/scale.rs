@@ -26,7 +26,7 @@ marked, and no error.
 
 Examples:
   cargo xtask scale                                        the cluster of the goals
-  cargo xtask scale --nodes 50 --pods 500 --policies 20    a small one, in a second
+  cargo xtask scale --nodes 50 --pods 500 --policies 20    a small one, in less than a second
   cargo xtask scale -o json > scale.json                   for programs";
 
 /// What cluster to measure with.
