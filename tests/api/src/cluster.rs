@@ -99,8 +99,10 @@ impl Cluster {
         let api_server = flags::api_server(ip, folder, &secrets, &api_flags)?;
         let api_server = Component::start_in(&logs, api_server)?;
         let certificate = folder.data("certificates/apiserver.crt");
+        // The key is written after the certificate, which is whole by then.
+        let private_key = folder.data("certificates/apiserver.key");
         within(START, "the API server has a certificate", async || {
-            Ok(certificate.exists().then_some(()))
+            Ok(private_key.exists().then_some(()))
         })
         .await?;
         let server = format!("https://{ip}:{API_PORT}");
