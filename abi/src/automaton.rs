@@ -4,6 +4,7 @@
 //! would be cut again after every step.
 
 use crate::limits::MAX_NAME;
+use crate::repeat::{End, Step, repeat};
 use crate::table::{At, Automaton, Table, header, state};
 
 /// Bytes of a name that are read eight at a time.
@@ -11,6 +12,12 @@ pub trait Words: Copy {
     /// Bytes `8 * i..8 * i + 8`, little-endian; `None` if they can't be read.
     /// What is behind the name's end is not defined.
     fn word(self, i: u64) -> Option<u64>;
+
+    /// [`repeat`], in whatever way suits where the bytes are.
+    #[inline(always)]
+    fn repeat<S: Step>(self, times: u64, state: &mut S) -> End {
+        repeat(times, state)
+    }
 }
 
 /// Start state of an automaton, 0 if no rule needs it.
@@ -55,28 +62,49 @@ pub fn step<T: Table>(table: T, at: u64, symbol: u64) -> u64 {
 /// Runs a byte automaton over a name; returns its row, which is a symbol.
 #[inline(always)]
 pub fn match_name<T: Table, W: Words>(table: T, name: W, len: u64, start: u64) -> Option<u64> {
-    let mut at = start;
-    let mut left = len;
-    let mut i = 0;
-    'name: while i <= MAX_NAME / 8 {
-        let word = name.word(i)?;
+    let mut run = Run {
+        table,
+        name,
+        len,
+        at: start,
+    };
+    if name.repeat(MAX_NAME / 8 + 1, &mut run) == End::Failed {
+        return None;
+    }
+    Some(table.at(run.at << 4).u16(state::ROW))
+}
+
+/// A byte automaton's run over a name.
+struct Run<T, W> {
+    table: T,
+    name: W,
+    len: u64,
+    at: u64,
+}
+
+impl<T: Table, W: Words> Step for Run<T, W> {
+    /// Reads eight bytes.
+    #[inline(always)]
+    fn step(&mut self, i: u64) -> Option<bool> {
+        let word = self.name.word(i)?;
+        let left = self.len.wrapping_sub(i << 3);
+        let mut at = self.at;
+        let mut more = left > 8;
         // Few enough for the compiler to unroll.
         for byte in 0..8 {
             if left <= byte {
-                break 'name;
+                more = false;
+                break;
             }
-            let from = table.at(at << 4);
+            let from = self.table.at(at << 4);
             let base = from.u32(state::BASE);
             if base == 0 {
-                break 'name;
+                more = false;
+                break;
             }
-            at = next(table, at, from, base, word >> (byte * 8) & 0xff);
+            at = next(self.table, at, from, base, word >> (byte * 8) & 0xff);
         }
-        if left <= 8 {
-            break;
-        }
-        left -= 8;
-        i += 1;
+        self.at = at;
+        Some(more)
     }
-    Some(table.at(at << 4).u16(state::ROW))
 }

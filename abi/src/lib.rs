@@ -26,6 +26,7 @@ pub mod limits;
 pub mod literal;
 pub mod maps;
 pub mod op;
+pub mod repeat;
 pub mod rows;
 mod stack;
 pub mod table;

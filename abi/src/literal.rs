@@ -2,6 +2,8 @@
 
 use crate::automaton::Words;
 use crate::bits;
+use crate::limits::MAX_NAME;
+use crate::repeat::{End, Step};
 use crate::table::{At, DISPLACEMENTS, LITERAL_INLINE, LITERAL_SIZE, LITERALS, Table, header};
 use crate::walk::Cursor;
 
@@ -60,18 +62,16 @@ pub(crate) fn literal<T: Table, C: Cursor>(table: T, name: C) -> Option<Literal>
 #[inline(always)]
 pub fn literal_long<T: Table, W: Words>(table: T, name: W, len: u64) -> Option<Literal> {
     let head = table.header();
-    let seed = head.u64(header::LITERAL_SEED);
-    let mut hash = 0u64;
-    let mut i = 0;
-    while i < 32 {
-        if i * 8 >= len {
-            break;
-        }
-        let word = last_cut(name.word(i)?, len, i * 8);
-        hash = hash.wrapping_add(word).wrapping_mul(seed);
-        i += 1;
+    let mut sum = Sum {
+        name,
+        len,
+        seed: head.u64(header::LITERAL_SEED),
+        hash: 0,
+    };
+    if name.repeat(MAX_WORDS, &mut sum) == End::Failed {
+        return None;
     }
-    let entry = slot(table, head, hash);
+    let entry = slot(table, head, sum.hash);
     let meta = entry.meta();
     if meta >> 48 != len {
         return Some(Literal(0));
@@ -79,19 +79,66 @@ pub fn literal_long<T: Table, W: Words>(table: T, name: W, len: u64) -> Option<L
     let ext = head
         .u32(header::EXT)
         .wrapping_add((meta >> 32 & 0xffff) << 3);
-    let mut differ = (entry.word(0) ^ name.word(0)?)
+    let differ = (entry.word(0) ^ name.word(0)?)
         | (entry.word(1) ^ name.word(1)?)
         | (entry.word(2) ^ name.word(2)?);
-    let mut i = 3;
-    while i < 32 {
-        if i * 8 >= len {
-            break;
-        }
-        let word = last_cut(name.word(i)?, len, i * 8);
-        differ |= table.at(ext.wrapping_add((i - 3) << 3)).u64(0) ^ word;
-        i += 1;
+    let mut rest = Rest {
+        table,
+        name,
+        len,
+        ext,
+        differ,
+    };
+    if name.repeat(MAX_WORDS - 3, &mut rest) == End::Failed {
+        return None;
     }
-    Some(found(head, differ, meta, len))
+    Some(found(head, rest.differ, meta, len))
+}
+
+/// Words of the longest name.
+const MAX_WORDS: u64 = MAX_NAME / 8 + 1;
+
+/// The hash of a long name.
+struct Sum<W> {
+    name: W,
+    len: u64,
+    seed: u64,
+    hash: u64,
+}
+
+impl<W: Words> Step for Sum<W> {
+    #[inline(always)]
+    fn step(&mut self, i: u64) -> Option<bool> {
+        if i << 3 >= self.len {
+            return Some(false);
+        }
+        let word = last_cut(self.name.word(i)?, self.len, i << 3);
+        self.hash = self.hash.wrapping_add(word).wrapping_mul(self.seed);
+        Some(true)
+    }
+}
+
+/// The comparison of a long name, from its fourth word on.
+struct Rest<T, W> {
+    table: T,
+    name: W,
+    len: u64,
+    /// Offset of the literal's fourth word.
+    ext: u64,
+    differ: u64,
+}
+
+impl<T: Table, W: Words> Step for Rest<T, W> {
+    #[inline(always)]
+    fn step(&mut self, i: u64) -> Option<bool> {
+        let at = i.wrapping_add(3);
+        if at << 3 >= self.len {
+            return Some(false);
+        }
+        let word = last_cut(self.name.word(at)?, self.len, at << 3);
+        self.differ |= self.table.at(self.ext.wrapping_add(i << 3)).u64(0) ^ word;
+        Some(true)
+    }
 }
 
 /// The literal of an entry, if its bytes are the name's and its length is.

@@ -8,10 +8,12 @@ use bartizan_abi::automaton::{self, Words};
 use bartizan_abi::fields::dentry::{INLINE, LEN, NAME, PARENT};
 use bartizan_abi::limits::MAX_DEPTH;
 use bartizan_abi::literal::{self, Literal};
+use bartizan_abi::repeat::{End, Step};
 use bartizan_abi::table::{At, LITERAL_INLINE, Table, gate};
 use bartizan_abi::walk::{self, Cursor};
 
 use crate::kernel::{Object, load_at, peek, try_peek};
+use crate::repeat::repeat;
 use crate::table::{Compiled, TableValue};
 
 /// Bytes of a name, by address.
@@ -24,6 +26,11 @@ impl Words for NameAt {
         // Names are in memory of their length rounded up to 8 at least (inline names
         // are in the dentry, others in a kmalloc object), so whole words can be read.
         try_peek(self.0 + i * 8)
+    }
+
+    #[inline(always)]
+    fn repeat<S: Step>(self, times: u64, state: &mut S) -> End {
+        repeat(times, state)
     }
 }
 
@@ -99,18 +106,11 @@ pub extern "C" fn gate_above(table: *const TableValue, dentry: u64, gate: u64, n
         return UNREADABLE;
     }
     let table = Compiled::new(table);
-    let mut at = dentry;
-    let mut i = 0;
-    while i < MAX_DEPTH {
-        if i >= n {
-            break;
-        }
-        at = peek(at + PARENT as u64);
-        i += 1;
-    }
+    let mut climb = Climb { at: dentry, n };
+    repeat(MAX_DEPTH, &mut climb);
     let name = Probed {
         table,
-        dentry: at,
+        dentry: climb.at,
         end: 0,
     };
     if !walk::may_match(table, gate, name) {
@@ -120,6 +120,23 @@ pub extern "C" fn gate_above(table: *const TableValue, dentry: u64, gate: u64, n
     match automaton::match_name(table, NameAt(name.name()), name.length(), start) {
         Some(symbol) => symbol,
         None => UNREADABLE,
+    }
+}
+
+/// The way to the component `n` above.
+struct Climb {
+    at: u64,
+    n: u64,
+}
+
+impl Step for Climb {
+    #[inline(always)]
+    fn step(&mut self, i: u64) -> Option<bool> {
+        if i >= self.n {
+            return Some(false);
+        }
+        self.at = peek(self.at + PARENT as u64);
+        Some(true)
     }
 }
 

@@ -20,6 +20,7 @@ mod identity;
 mod judge;
 mod kernel;
 mod maps;
+mod repeat;
 mod report;
 mod subject;
 mod table;

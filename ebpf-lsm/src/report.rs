@@ -11,6 +11,7 @@ use bartizan_abi::fields::dentry::{NAME, PARENT};
 use bartizan_abi::limits::{EVENT_PATH, MAX_DEPTH};
 use bartizan_abi::maps::{Binding, CounterKey, Stat};
 use bartizan_abi::op::Operation;
+use bartizan_abi::repeat::Step;
 use bartizan_abi::rows::{rule_by, rule_in};
 use bartizan_abi::table::{Kind, NO_RULE};
 use bartizan_abi::verdict::Outcome;
@@ -18,6 +19,7 @@ use bartizan_abi::verdict::Outcome;
 use crate::identity::Rules;
 use crate::kernel::{Object, TASK_PARENT, TASK_TGID, address, load, peek};
 use crate::maps::{COUNTERS, EVENTS, add_one, count};
+use crate::repeat::repeat;
 use crate::subject::executable;
 use crate::table::{Compiled, TableValue};
 use crate::walks::locate;
@@ -207,41 +209,62 @@ pub extern "C" fn copy_path(to: *mut PathBytes, dentry: u64, end: u64, depth: u6
     if to.is_null() {
         return 0;
     }
-    let mut at = dentry;
-    let mut used = 0u64;
-    let mut cut = 0;
-    let mut i = 0;
-    while i < MAX_DEPTH {
-        if i >= depth || at == end {
-            break;
+    let mut copy = Copy {
+        to,
+        at: dentry,
+        end,
+        depth,
+        used: 0,
+        cut: 0,
+    };
+    repeat(MAX_DEPTH, &mut copy);
+    // SAFETY: the caller's buffer.
+    unsafe { (*to).len = copy.used as u32 };
+    copy.cut
+}
+
+/// A path on its way into an event.
+struct Copy {
+    to: *mut PathBytes,
+    at: u64,
+    end: u64,
+    depth: u64,
+    used: u64,
+    cut: u64,
+}
+
+impl Step for Copy {
+    #[inline(always)]
+    fn step(&mut self, i: u64) -> Option<bool> {
+        if i >= self.depth || self.at == self.end {
+            return Some(false);
         }
-        let parent: u64 = peek(at + PARENT as u64);
-        let name: u64 = peek(at + NAME as u64);
-        if parent == at && i > 0 {
-            break;
+        let parent: u64 = peek(self.at + PARENT as u64);
+        let name: u64 = peek(self.at + NAME as u64);
+        if parent == self.at && i > 0 {
+            return Some(false);
         }
-        let mut offset = used;
+        let mut offset = self.used;
         // SAFETY: plain arithmetic on a register, next to its use for the verifier.
         unsafe {
             core::arch::asm!("{0} &= 1023", inout(reg) offset, options(pure, nomem, nostack));
         }
         // SAFETY: 256 bytes at an offset below EVENT_PATH are inside the buffer.
         let length = unsafe {
-            let bytes = (&raw mut (*to).bytes).cast::<u8>().add(offset as usize);
+            let bytes = (&raw mut (*self.to).bytes)
+                .cast::<u8>()
+                .add(offset as usize);
             bpf_probe_read_kernel_str(bytes.cast(), 256, name as *const _)
         };
         if length <= 0 {
-            break;
+            return Some(false);
         }
-        used += length as u64;
-        if used >= EVENT_PATH as u64 {
-            cut = u64::from(PATH_CUT);
-            break;
+        self.used += length as u64;
+        if self.used >= EVENT_PATH as u64 {
+            self.cut = u64::from(PATH_CUT);
+            return Some(false);
         }
-        at = parent;
-        i += 1;
+        self.at = parent;
+        Some(true)
     }
-    // SAFETY: the caller's buffer.
-    unsafe { (*to).len = used as u32 };
-    cut
 }

@@ -7,6 +7,7 @@ use bartizan_abi::limits::{MAX_DEPTH, MOUNT_SLOTS};
 use bartizan_abi::maps::{
     Binding, MOUNT_MULTI, MOUNT_PROBES, MOUNT_ROOT, MOUNT_USED, Mount, PROVISIONAL, mount_slot,
 };
+use bartizan_abi::repeat::Step;
 use bartizan_abi::table::{Automaton, Table};
 use bartizan_abi::walk::{Classes, Classified, Cursor, leaf_rows};
 
@@ -15,6 +16,7 @@ use crate::identity::Rules;
 use crate::kernel::{
     DENTRY_SB, FS_ROOT, INODE_INO, Object, SB_DEV, SB_ROOT, TASK_FS, address, load, load_at, peek,
 };
+use crate::repeat::repeat;
 use crate::table::{Compiled, TableValue};
 
 /// What a path matches: rows of the path and of its leaf in one number.
@@ -207,28 +209,47 @@ pub extern "C" fn find_mount(binding: *const Binding, dentry: u64, dev: u32) -> 
         return 0;
     };
     if mount.flags & MOUNT_MULTI != 0 {
-        let mut at = dentry;
-        let mut depth = 0;
-        while depth <= MAX_DEPTH {
-            let inode: u64 = peek(at + INODE as u64);
-            let ino: u64 = peek(inode.wrapping_add(INODE_INO.get() as u64));
-            if ino != 0
-                && let Some(slot) = probe(binding, dev, ino)
-            {
-                return u64::from(slot) | depth << 8 | FOUND;
-            }
-            let parent: u64 = peek(at + PARENT as u64);
-            if parent == at {
-                break;
-            }
-            at = parent;
-            depth += 1;
+        let mut search = Search {
+            binding,
+            dev,
+            at: dentry,
+            found: 0,
+        };
+        repeat(MAX_DEPTH + 1, &mut search);
+        if search.found != 0 {
+            return search.found;
         }
     }
     if mount.flags & MOUNT_ROOT == 0 {
         return 0;
     }
     whole
+}
+
+/// On the way from a dentry to the mount point it is below.
+struct Search<'a> {
+    binding: &'a Binding,
+    dev: u32,
+    at: u64,
+    found: u64,
+}
+
+impl Step for Search<'_> {
+    #[inline(always)]
+    fn step(&mut self, depth: u64) -> Option<bool> {
+        let inode: u64 = peek(self.at + INODE as u64);
+        let ino: u64 = peek(inode.wrapping_add(INODE_INO.get() as u64));
+        if ino != 0
+            && let Some(slot) = probe(self.binding, self.dev, ino)
+        {
+            self.found = u64::from(slot) | (depth & 0xff) << 8 | FOUND;
+            return Some(false);
+        }
+        let parent: u64 = peek(self.at + PARENT as u64);
+        let more = parent != self.at;
+        self.at = parent;
+        Some(more)
+    }
 }
 
 /// `origin`: the object is a mount point itself; the answer's low half is its rows.
