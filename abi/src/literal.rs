@@ -57,8 +57,7 @@ pub(crate) fn literal<T: Table, C: Cursor>(table: T, name: C) -> Option<Literal>
     Some(found(head, differ, entry.meta(), len))
 }
 
-/// [`literal`] for names of 25 to 255 bytes, and for shorter ones whose words are zero
-/// behind their end.
+/// [`literal`] for names of any length.
 #[inline(always)]
 pub fn literal_long<T: Table, W: Words>(table: T, name: W, len: u64) -> Option<Literal> {
     let head = table.header();
@@ -79,20 +78,18 @@ pub fn literal_long<T: Table, W: Words>(table: T, name: W, len: u64) -> Option<L
     let ext = head
         .u32(header::EXT)
         .wrapping_add((meta >> 32 & 0xffff) << 3);
-    let differ = (entry.word(0) ^ name.word(0)?)
-        | (entry.word(1) ^ name.word(1)?)
-        | (entry.word(2) ^ name.word(2)?);
-    let mut rest = Rest {
+    let mut comparison = Comparison {
         table,
         name,
         len,
+        inside: entry.0,
         ext,
-        differ,
+        differ: 0,
     };
-    if name.repeat(MAX_WORDS - 3, &mut rest) == End::Failed {
+    if name.repeat(MAX_WORDS, &mut comparison) == End::Failed {
         return None;
     }
-    Some(found(head, rest.differ, meta, len))
+    Some(found(head, comparison.differ, meta, len))
 }
 
 /// Words of the longest name.
@@ -118,25 +115,33 @@ impl<W: Words> Step for Sum<W> {
     }
 }
 
-/// The comparison of a long name, from its fourth word on.
-struct Rest<T, W> {
+/// The comparison of a long name with a literal.
+struct Comparison<T: Table, W> {
     table: T,
     name: W,
     len: u64,
-    /// Offset of the literal's fourth word.
+    /// Where its first three words are.
+    inside: T::At,
+    /// Offset of the others.
     ext: u64,
     differ: u64,
 }
 
-impl<T: Table, W: Words> Step for Rest<T, W> {
+impl<T: Table, W: Words> Step for Comparison<T, W> {
     #[inline(always)]
     fn step(&mut self, i: u64) -> Option<bool> {
-        let at = i.wrapping_add(3);
-        if at << 3 >= self.len {
+        if i << 3 >= self.len {
             return Some(false);
         }
-        let word = last_cut(self.name.word(at)?, self.len, at << 3);
-        self.differ |= self.table.at(self.ext.wrapping_add(i << 3)).u64(0) ^ word;
+        let word = last_cut(self.name.word(i)?, self.len, i << 3);
+        let entry = Entry(self.inside);
+        self.differ |= word
+            ^ match i {
+                0 => entry.word(0),
+                1 => entry.word(1),
+                2 => entry.word(2),
+                _ => self.table.at(self.ext.wrapping_add((i - 3) << 3)).u64(0),
+            };
         Some(true)
     }
 }

@@ -3,6 +3,7 @@
 mod bypass;
 mod cgroup;
 mod guest;
+mod names;
 mod samples;
 mod standalone;
 mod start_up;
@@ -16,6 +17,7 @@ pub(crate) fn all() -> Vec<Case> {
         start_up::cases(),
         samples::cases(),
         bypass::cases(),
+        names::cases(),
         cgroup::cases(),
         standalone::cases(),
     ]
