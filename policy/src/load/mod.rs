@@ -9,6 +9,8 @@
 //! a set of policies is a set that nobody wrote.
 
 mod diagnostic;
+mod envelope;
+mod metadata;
 mod misfit;
 mod object;
 mod shape;
@@ -95,17 +97,13 @@ pub fn load(sources: &[Source]) -> Result<Vec<Policy>, Diagnostics> {
 /// in the words that [`load`] has for a file.
 pub fn object(json: &serde_json::Value) -> Result<Policy, Vec<Problem>> {
     let node = yaml::Node::from_json(json);
-    let object = object::one(&node, FieldPath::default(), "");
-    let policy = object.result.map_err(|findings| {
+    let object = object::one(&node, FieldPath::default(), None);
+    object.result.map_err(|findings| {
         let problems = findings.into_iter().map(|found| Problem {
             field: found.field,
             message: found.message,
         });
-        problems.take(MAX_PROBLEMS).collect::<Vec<_>>()
-    })?;
-    Ok(Policy {
-        origin: None,
-        ..policy
+        problems.take(MAX_PROBLEMS).collect()
     })
 }
 
@@ -147,10 +145,13 @@ fn objects(source: &Source, problems: &mut Vec<Diagnostic>) -> Vec<Object> {
         field: None,
         message: error.message,
     }));
+    let mut found = Vec::new();
     let objects: Vec<Object> = documents
         .iter()
-        .flat_map(|document| object::read(document, file))
+        .flat_map(|document| envelope::read(document, file, &mut found))
         .collect();
+    let broken = broken || !found.is_empty();
+    problems.extend(found.into_iter().map(|found| diagnostic(source, found)));
     if objects.is_empty() && !broken {
         // An editor that empties a file before it writes must not end enforcement.
         let message =

@@ -1,14 +1,12 @@
 //! One object of a file: its envelope (`apiVersion`, `kind`, `metadata`), then its
 //! `spec` by the schema of its kind, then what it means.
 
-use std::collections::HashMap;
-
 use bartizan_crds::{API_VERSION, CLUSTER_SECURITY_POLICY, GROUP, SECURITY_POLICY};
 use serde::de::DeserializeOwned;
 
-use super::MAX_PROBLEMS;
+use super::metadata;
 use super::shape::{self, Finding};
-use super::yaml::{Entry, Node, Position, Value};
+use super::yaml::{Node, Position, Value};
 use crate::nearest::nearest;
 use crate::policy::{Origin, Policy};
 use crate::validate::{self, Checked, FieldPath, Problem, Segment};
@@ -26,33 +24,19 @@ pub(super) struct Object {
     pub(super) result: Result<Policy, Vec<Finding>>,
 }
 
-/// The objects of a document: one, or the items of a `List`.
-pub(super) fn read(document: &Node, file: &str) -> Vec<Object> {
-    let kind = text(document, "kind");
-    if kind.is_some_and(|kind| kind.ends_with("List"))
-        && let Some(Value::List(items)) = document.get("items").map(|items| &items.value)
-    {
-        let items_field = FieldPath::default().key("items");
-        let items = items.iter().enumerate();
-        return items
-            .map(|(i, item)| one(item, items_field.index(i), file))
-            .collect();
-    }
-    vec![one(document, FieldPath::default(), file)]
-}
-
-fn text<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
     match &node.get(key)?.value {
         Value::String(text) => Some(text),
         _ => None,
     }
 }
 
-/// The object at a place in a document.
-pub(super) fn one(node: &Node, root: FieldPath, file: &str) -> Object {
+/// The object at a place in a document of a file; without a file, one of the API server.
+pub(super) fn one(node: &Node, root: FieldPath, file: Option<&str>) -> Object {
     let mut reader = Reader {
         node,
         root,
+        file,
         foreign: false,
         found: Vec::new(),
     };
@@ -74,7 +58,7 @@ pub(super) fn one(node: &Node, root: FieldPath, file: &str) -> Object {
         }
         _ => None,
     };
-    let result = reader.policy(kind, namespace.as_deref(), name.as_deref(), file);
+    let result = reader.policy(kind, namespace.as_deref(), name.as_deref());
     Object {
         kind,
         namespace,
@@ -88,6 +72,9 @@ struct Reader<'a> {
     node: &'a Node,
     /// Place of the object in its document.
     root: FieldPath,
+    /// `None`: from the API server, which has judged what surrounds `spec` by its own,
+    /// maybe newer, rules.
+    file: Option<&'a str>,
     /// Another API's object: its fields are not ours to judge.
     foreign: bool,
     found: Vec<Finding>,
@@ -95,34 +82,21 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// Notes a problem of a field of the object.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers make the field for this alone"
+    )]
     fn add(&mut self, field: FieldPath, message: impl Into<String>) {
-        let at = locate(self.node, &field);
-        self.add_at(at, field, message);
-    }
-
-    fn add_at(&mut self, at: Position, field: FieldPath, message: impl Into<String>) {
-        let field = FieldPath([self.root.0.clone(), field.0].concat());
         self.found.push(Finding {
-            at,
-            field,
+            at: locate(self.node, &field),
+            field: self.full(&field),
             message: message.into(),
         });
     }
 
-    /// Notes keys that come twice in a map at `field`.
-    fn unique(&mut self, entries: &[Entry], field: &FieldPath) {
-        let mut seen = HashMap::new();
-        for entry in entries {
-            if let Some(first) = seen.insert(&entry.key, entry.at)
-                && self.found.len() <= MAX_PROBLEMS
-            {
-                self.add_at(
-                    entry.at,
-                    field.key(&entry.key),
-                    shape::twice(&entry.key, first),
-                );
-            }
-        }
+    /// A field of the object as a field of its document.
+    fn full(&self, field: &FieldPath) -> FieldPath {
+        FieldPath([&self.root.0[..], &field.0[..]].concat())
     }
 
     /// Checks `apiVersion`, `kind` and the object's fields.
@@ -172,18 +146,11 @@ impl Reader<'_> {
             };
             self.add(FieldPath::default().key("apiVersion"), message);
         }
-        self.unique(entries, &FieldPath::default());
-        for entry in entries
-            .iter()
-            .filter(|entry| !FIELDS.contains(&entry.key.as_str()))
-        {
-            let field = FieldPath::default().key(&entry.key);
-            self.add_at(entry.at, field, shape::unknown_field(&entry.key, &FIELDS));
-        }
+        shape::check_fields(entries, &FIELDS, &self.root, &mut self.found);
         found
     }
 
-    /// The name and namespace. Other fields of `metadata` are Kubernetes' business.
+    /// The name and namespace. What other fields of `metadata` say is Kubernetes' business.
     fn metadata(&mut self) -> (Option<String>, Option<String>) {
         let field = FieldPath::default().key("metadata");
         let Some(metadata) = self.node.get("metadata") else {
@@ -199,7 +166,9 @@ impl Reader<'_> {
             self.add(field, "is no map: write `metadata: { name: NAME }`");
             return (None, None);
         };
-        self.unique(entries, &field);
+        if self.file.is_some() {
+            metadata::check(entries, &self.full(&field), &mut self.found);
+        }
         let mut string = |key: &str| match metadata.get(key).map(|node| &node.value) {
             Some(Value::String(text)) => Some(text.clone()),
             Some(_) => {
@@ -221,12 +190,10 @@ impl Reader<'_> {
         kind: Option<&str>,
         namespace: Option<&str>,
         name: Option<&str>,
-        file: &str,
     ) -> Result<Policy, Vec<Finding>> {
         let Some(kind) = kind else {
             return Err(self.found);
         };
-        let field = FieldPath::default().key("spec");
         let Some(spec) = self.node.get("spec") else {
             self.add(FieldPath::default(), "`spec` is required");
             return Err(self.found);
@@ -236,7 +203,13 @@ impl Reader<'_> {
         } else {
             &*shape::CLUSTER
         };
-        let full = FieldPath([self.root.0.clone(), field.0.clone()].concat());
+        if self.file.is_some()
+            && let Some(status) = self.node.get("status")
+        {
+            let field = self.root.key("status");
+            shape::check(status, &shape::STATUS, &field, &mut self.found);
+        }
+        let full = self.root.key("spec");
         // What doesn't fit the schema is left out, so that the rest is checked all the same.
         let Some(fitting) = shape::check(spec, schema, &full, &mut self.found) else {
             return Err(self.found);
@@ -252,7 +225,7 @@ impl Reader<'_> {
                 .map(|spec| validate::cluster(name, &spec)),
         };
         match checked {
-            Some(Ok(checked)) if self.found.is_empty() => Ok(self.placed(checked, file)),
+            Some(Ok(checked)) if self.found.is_empty() => Ok(self.placed(checked)),
             Some(Err(problems)) => {
                 for Problem { field, message } in problems {
                     let field = in_file(&field, &fitting, spec);
@@ -272,19 +245,16 @@ impl Reader<'_> {
             .ok()
     }
 
-    fn placed(&self, checked: Checked, file: &str) -> Policy {
-        let rules = checked
-            .fields
-            .iter()
-            .map(|field| locate(self.node, field).line)
-            .collect();
-        let origin = Origin {
+    fn placed(&self, checked: Checked) -> Policy {
+        let lines = checked.fields.iter();
+        let lines = lines.map(|field| locate(self.node, field).line);
+        let origin = self.file.map(|file| Origin {
             file: file.to_owned(),
             line: self.node.at.line,
-            rules,
-        };
+            rules: lines.collect(),
+        });
         Policy {
-            origin: Some(origin),
+            origin,
             ..checked.policy
         }
     }

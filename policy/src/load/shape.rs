@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use bartizan_crds::{ClusterSecurityPolicySpec, SecurityPolicySpec};
+use bartizan_crds::{ClusterSecurityPolicySpec, PolicyStatus, SecurityPolicySpec};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value as Json;
@@ -22,6 +22,8 @@ use crate::validate::FieldPath;
 pub(super) static NAMESPACED: LazyLock<Json> = LazyLock::new(schema::<SecurityPolicySpec>);
 /// Schema of `spec` of a `ClusterSecurityPolicy`.
 pub(super) static CLUSTER: LazyLock<Json> = LazyLock::new(schema::<ClusterSecurityPolicySpec>);
+/// Schema of `status` of both.
+pub(super) static STATUS: LazyLock<Json> = LazyLock::new(schema::<PolicyStatus>);
 
 fn schema<T: JsonSchema>() -> Json {
     let settings = SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true);
@@ -170,8 +172,33 @@ fn stand_in(field: &str) -> Option<Value> {
     }
 }
 
+/// Notes the fields of a map at `field` that come twice, or that aren't among `names`.
+pub(super) fn check_fields(
+    entries: &[Entry],
+    names: &[&str],
+    field: &FieldPath,
+    found: &mut Vec<Finding>,
+) {
+    let mut seen = HashMap::new();
+    for entry in entries {
+        if found.len() > MAX_PROBLEMS {
+            return;
+        }
+        let message = match seen.insert(&entry.key, entry.at) {
+            Some(first) => twice(&entry.key, first),
+            None if names.contains(&entry.key.as_str()) => continue,
+            None => unknown_field(&entry.key, names),
+        };
+        found.push(Finding {
+            at: entry.at,
+            field: field.key(&entry.key),
+            message,
+        });
+    }
+}
+
 /// About a key that comes again.
-pub(super) fn twice(key: &str, first: Position) -> String {
+fn twice(key: &str, first: Position) -> String {
     format!(
         "`{key}` is there twice, first on line {}: keep one",
         first.line
@@ -179,7 +206,7 @@ pub(super) fn twice(key: &str, first: Position) -> String {
 }
 
 /// About a field that isn't one of `names`.
-pub(super) fn unknown_field(key: &str, names: &[&str]) -> String {
+fn unknown_field(key: &str, names: &[&str]) -> String {
     if key == "namespaceSelector" {
         return "only a ClusterSecurityPolicy has `namespaceSelector`: a SecurityPolicy holds in \
                 its own namespace"
@@ -215,11 +242,12 @@ mod tests {
             "maxItems",
         ];
         // What `validations` and sets ask for, `validate` checks, too.
-        const OTHERS: [&str; 7] = [
+        const OTHERS: [&str; 8] = [
             "const",
             "minLength",
             "maxLength",
             "x-kubernetes-int-or-string",
+            "x-kubernetes-list-map-keys",
             "x-kubernetes-list-type",
             "x-kubernetes-map-type",
             "x-kubernetes-validations",
@@ -242,5 +270,6 @@ mod tests {
         }
         visit(&CLUSTER);
         visit(&NAMESPACED);
+        visit(&STATUS);
     }
 }

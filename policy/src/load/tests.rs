@@ -1,5 +1,6 @@
 //! Every kind of bad input, with the exact message.
 
+mod envelopes;
 mod fields;
 mod objects;
 
