@@ -1,9 +1,14 @@
 //! The command line, and the help that teaches it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
+use bartizan_policy::printable::Printable;
 use bartizan_policy::request;
+use bartizan_policy::validate::{self, NameError};
 use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::report::{Failure, Report, USAGE};
 
 /// Check and explain Bartizan policies, with no kernel and no cluster.
 #[derive(Debug, Parser)]
@@ -24,9 +29,12 @@ pub(crate) enum Command {
 /// Find everything that is wrong with policy files.
 ///
 /// Each problem is a line `FILE:LINE:COLUMN: FIELD: MESSAGE` that also says what to write
-/// instead. Every policy is compiled as well, so a policy that passes here can be enforced.
+/// instead; a warning is one with `warning: ` in front of the field. Policies are compiled as
+/// well, alone and together with those that hold for the same containers, so policies that
+/// pass here can be enforced.
 ///
-/// Exit codes: 0 all valid, 1 a problem was found, 2 wrong usage.
+/// Exit codes: 0 all valid, maybe with warnings; 1 a problem was found, or a file couldn't be
+/// read or the answer written; 2 wrong usage.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
     /// Files, directories (their .yaml and .yml files), or `-` for standard input
@@ -42,7 +50,7 @@ pub(crate) struct Check {
 /// The answer comes from the same tables and the same code that run in the kernel.
 ///
 /// Exit codes: 0 allowed (a would-be denial of a policy in Audit too), 3 denied,
-/// 1 invalid policies, 2 wrong usage.
+/// 1 invalid policies, or a file couldn't be read or the answer written, 2 wrong usage.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Explain {
     /// A policy file or directory, or `-`; can be given several times
@@ -50,30 +58,31 @@ pub(crate) struct Explain {
     pub(crate) files: Vec<PathBuf>,
     /// The namespace of the workload; without it every policy counts as one of the
     /// workload's own namespace
-    #[arg(short, long, value_name = "NS")]
+    #[arg(short, long, value_name = "NS", value_parser = namespace)]
     pub(crate) namespace: Option<String>,
     /// A label of the workload's namespace, for cluster policies
-    #[arg(long, value_name = "KEY=VALUE", value_parser = pair, requires = "namespace")]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label, requires = "namespace")]
     pub(crate) namespace_label: Vec<(String, String)>,
     /// A label of the workload; can be given several times
-    #[arg(short, long, value_name = "KEY=VALUE", value_parser = pair)]
+    #[arg(short, long, value_name = "KEY=VALUE", value_parser = label)]
     pub(crate) label: Vec<(String, String)>,
     /// The name of the container; without it a policy with `containers` holds only if
     /// one of them is `*`
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", value_parser = container)]
     pub(crate) container: Option<String>,
     /// How to print the answer
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Output,
-    /// The calling executable; without it, one that is in no `from` and no `exceptFrom`
+    /// The calling executable; without it, one that is in no `from` and no `exceptFrom`, and
+    /// the rules that have these are named
     #[arg(long, value_name = "PATH")]
-    pub(crate) by: Option<String>,
+    pub(crate) by: Option<OsString>,
     /// The calling process owns the file
     #[arg(long)]
     pub(crate) owner: bool,
     /// What is done, such as `exec /usr/bin/apt`; `--help` lists them
     #[arg(required = true, value_name = "OPERATION")]
-    pub(crate) operation: Vec<String>,
+    pub(crate) operation: Vec<OsString>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -104,10 +113,50 @@ Examples:
     )
 }
 
-/// `KEY=VALUE`.
-fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("write KEY=VALUE".to_owned()),
+/// `KEY=VALUE` of a label.
+fn label(text: &str) -> Result<(String, String), String> {
+    let Some((key, value)) = text.split_once('=') else {
+        return Err("write KEY=VALUE".to_owned());
+    };
+    validate::label_key(key).map_err(|error| error.to_string())?;
+    validate::label_value(value).map_err(|error| error.to_string())?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn namespace(text: &str) -> Result<String, NameError> {
+    validate::namespace(text).map(|()| text.to_owned())
+}
+
+fn container(text: &str) -> Result<String, NameError> {
+    validate::container_name(text).map(|()| text.to_owned())
+}
+
+/// What is said of words that clap refused.
+pub(crate) fn refusal(words: &[OsString], error: clap::Error) -> Report {
+    // Words that are printable are refused with the same message, but printable.
+    let words: Vec<String> = words
+        .iter()
+        .map(|word| Printable(&word.to_string_lossy()).to_string())
+        .collect();
+    let error = Args::try_parse_from(&words).err().unwrap_or(error);
+    let text = error.render().to_string();
+    if !wants_json(&words) {
+        let mut report = Report {
+            code: USAGE,
+            ..Report::default()
+        };
+        text.lines().for_each(|line| report.stderr.add(line));
+        return report;
     }
+    let message = text.split("\n\n").next().unwrap_or_default();
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let message: Vec<&str> = message.lines().map(str::trim).collect();
+    Failure::usage(message.join(" ")).report(Output::Json)
+}
+
+/// Whether words that can't be parsed ask for JSON.
+fn wants_json(words: &[String]) -> bool {
+    let together = ["-ojson", "-o=json", "--output=json"];
+    let apart = |pair: &[String]| ["-o", "--output"].contains(&&*pair[0]) && pair[1] == "json";
+    words.iter().any(|word| together.contains(&word.as_str())) || words.windows(2).any(apart)
 }

@@ -1,7 +1,5 @@
 //! `bartizan check`: everything that is wrong with policy files.
 
-use std::fmt::Write as _;
-
 use bartizan_policy::compile::compile;
 use bartizan_policy::link;
 use bartizan_policy::load::{Diagnostic, Diagnostics, Source, load};
@@ -9,7 +7,7 @@ use bartizan_policy::policy::Policy;
 use serde::Serialize;
 
 use crate::args::{Check, Output};
-use crate::{INVALID, Report};
+use crate::report::{INVALID, Report};
 
 /// The result for programs.
 #[derive(Serialize)]
@@ -20,11 +18,10 @@ struct Json<'a> {
     diagnostics: &'a [Diagnostic],
 }
 
-pub(crate) fn run(args: &Check) -> anyhow::Result<Report> {
+pub(crate) fn run(args: &Check) -> Report {
     let sources = Source::read_all(&args.files);
-    let files = sources.as_ref().map_or(0, Vec::len);
-    let loaded = sources.and_then(|sources| load(&sources));
-    let (policies, problems) = match loaded {
+    let files = sources.len();
+    let (policies, problems) = match load(&sources) {
         Ok(policies) => (
             policies.len(),
             policies.iter().filter_map(too_much).collect(),
@@ -32,42 +29,32 @@ pub(crate) fn run(args: &Check) -> anyhow::Result<Report> {
         Err(Diagnostics(problems)) => (0, problems),
     };
     let valid = problems.is_empty();
-    let stdout = match args.output {
-        Output::Json => {
-            let json = Json {
-                valid,
-                files,
-                policies,
-                diagnostics: &problems,
-            };
-            serde_json::to_string_pretty(&json)? + "\n"
-        }
+    let mut report = Report {
+        code: if valid { 0 } else { INVALID },
+        ..Report::default()
+    };
+    match args.output {
+        Output::Json => report.stdout.add_json(&Json {
+            valid,
+            files,
+            policies,
+            diagnostics: &problems,
+        }),
         Output::Text if valid => {
+            let are = if policies == 1 { "is" } else { "are" };
             let (policies, files) = (count(policies, "policy"), count(files, "file"));
-            let are = if policies.starts_with("1 ") {
-                "is"
-            } else {
-                "are"
-            };
-            format!("{policies} in {files} {are} valid\n")
+            report
+                .stdout
+                .add(format_args!("{policies} in {files} {are} valid"));
         }
         Output::Text => {
-            let mut text = String::new();
             for problem in &problems {
-                writeln!(text, "{problem}")?;
+                report.stdout.add(problem);
             }
-            text
+            report.stderr.add(count(problems.len(), "problem"));
         }
-    };
-    let stderr = match args.output {
-        Output::Text if !valid => format!("{}\n", count(problems.len(), "problem")),
-        _ => String::new(),
-    };
-    Ok(Report {
-        stdout,
-        stderr,
-        code: if valid { 0 } else { INVALID },
-    })
+    }
+    report
 }
 
 fn count(number: usize, what: &str) -> String {

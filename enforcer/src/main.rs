@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use bartizan_enforcer::args::{Args, Command};
 use bartizan_enforcer::{logging, run, standalone};
+use bartizan_policy::printable::Printable;
 use clap::Parser;
 
 #[expect(
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {
             for line in failure.lines() {
-                eprintln!("bartizan-enforcer: {line}");
+                eprintln!("bartizan-enforcer: {}", Printable(&line));
             }
             ExitCode::from(failure.code())
         }

@@ -19,7 +19,7 @@ pub struct Policies {
 impl Policies {
     /// Reads and checks files and directories; all or nothing.
     pub fn read(paths: &[PathBuf]) -> Result<Self, Diagnostics> {
-        Self::check(&Source::read_all(paths)?)
+        Self::check(&Source::read_all(paths))
     }
 
     /// Checks policies that have been read.

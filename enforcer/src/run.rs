@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use bartizan_policy::printable::Printable;
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
@@ -167,7 +168,7 @@ fn exec_message(error: &ContainerError, denied: Option<&Record>) -> String {
     let Some(record) = denied.filter(|_| is_denial) else {
         return agent::chain(error);
     };
-    let target = record.target.as_deref().unwrap_or("the command");
+    let target = Printable(record.target.as_deref().unwrap_or("the command"));
     match (&record.rule, &record.policy) {
         (Some(rule), Some(policy)) => {
             format!(

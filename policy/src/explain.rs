@@ -9,10 +9,12 @@ use serde::Serialize;
 
 use crate::operation::{Caller, Name, Object, Request, Verdict};
 use crate::policy::Policy;
+use crate::printable::push_path;
 use crate::rule_map::{Effect, Mode, PolicyInfo, RuleMap};
 use crate::{capability, reference, socket};
 
-/// One operation, what is decided and why.
+/// One operation, what is decided and why. As JSON: what isn't known is left out, lists
+/// are always there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
@@ -23,12 +25,15 @@ pub struct Explanation {
     /// [`outcome_name`] of the outcome.
     pub outcome: &'static str,
     /// The policy that decided: `namespace/name`, or `name` of a cluster policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
     /// Its rule that decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
     /// [`Operation::name`](bartizan_abi::op::Operation::name).
     pub operation: &'static str,
-    /// What it is done to: a path, an address and port, a socket, a capability.
+    /// What it is done to: a path (see [`push_path`]), an address and port, a socket, a
+    /// capability.
     pub target: String,
     /// The calling executable, if one was given.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,10 +45,14 @@ pub struct Explanation {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Tags of the policy that decided.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
     /// Every rule that matched, the one that decided included, in canonical order.
     pub matched: Vec<Match>,
+    /// Without a calling executable: the rules whose `from` or `exceptFrom` may give
+    /// another answer for one, in canonical order.
+    pub depends_on_caller: Vec<Match>,
+    /// The policies that select the workload: `namespace/name`, in canonical order.
+    pub selecting: Vec<String>,
 }
 
 /// Whether an operation goes on.
@@ -103,6 +112,16 @@ pub fn explain(
     }
     let decided = verdict.rule.or_else(|| permitting(map, &matching));
     let info = decided.map(|rule| &map.policies[map.rules[rule].policy]);
+    let by_caller = match request.caller {
+        Caller::Executable(_) => Vec::new(),
+        Caller::Runtime => reference::rules_that_depend_on_caller(map, request),
+    };
+    let described = |rules: &[usize]| {
+        let rules = rules.iter();
+        rules
+            .map(|&rule| matched(policies, map, rule, decided))
+            .collect()
+    };
     Explanation {
         verdict: match verdict.outcome {
             Outcome::Deny => Permission::Deny,
@@ -121,10 +140,9 @@ pub fn explain(
         severity: info.and_then(|info| info.severity),
         message: info.and_then(|info| info.message.clone()),
         tags: info.map(|info| info.tags.clone()).unwrap_or_default(),
-        matched: matching
-            .iter()
-            .map(|&rule| matched(policies, map, rule, decided))
-            .collect(),
+        matched: described(&matching),
+        depends_on_caller: described(&by_caller),
+        selecting: map.policies.iter().map(PolicyInfo::reference).collect(),
     }
 }
 
@@ -174,7 +192,11 @@ fn matched(policies: &[Policy], map: &RuleMap, number: usize, decided: Option<us
 
 fn name_text(name: &Name) -> String {
     match name {
-        Name::Path(path) => String::from_utf8_lossy(path).into_owned(),
+        Name::Path(path) => {
+            let mut text = String::new();
+            push_path(&mut text, path);
+            text
+        }
         Name::Unresolved => "unnamed".to_owned(),
     }
 }
@@ -317,6 +339,27 @@ mod tests {
             Some("default/a dry"),
             &[],
         );
+    }
+
+    #[test]
+    fn rules_that_ask_for_the_caller_are_named_when_none_is_given() {
+        let text = policy(
+            "a",
+            "Enforce",
+            "process: { deny: [{ name: some, paths: [/a], from: [/bin/sh] }, \
+             { name: most, paths: [/a], exceptFrom: [/bin/sh] }, { name: all, paths: [/a] }, \
+             { name: other, paths: [/b], from: [/bin/sh] }] }",
+        );
+        let named = |words: &str| -> Vec<String> {
+            let explained = explained(&text, words);
+            let rules = explained.depends_on_caller.into_iter();
+            rules.map(|rule| rule.rule).collect()
+        };
+        assert_eq!(named("exec /a"), ["some", "most"]);
+        assert_eq!(named("exec /a --by /bin/sh"), [""; 0]);
+        // Moving what a deny rule protects is denied to callers outside of its `from`, too.
+        assert_eq!(named("file rename /a"), ["most"]);
+        assert_eq!(explained(&text, "exec /c").selecting, ["default/a"]);
     }
 
     #[test]

@@ -12,6 +12,7 @@
 pub mod capability;
 pub mod compile;
 pub mod evaluate;
+mod excerpt;
 pub mod explain;
 pub mod glob;
 pub mod link;
@@ -21,6 +22,7 @@ mod nearest;
 pub mod operation;
 pub mod pattern;
 pub mod policy;
+pub mod printable;
 pub mod published;
 pub mod reference;
 pub mod request;

@@ -24,6 +24,17 @@ pub struct Workload {
     pub container: Option<String>,
 }
 
+/// By what a policy doesn't select a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// It holds in other namespaces.
+    Namespace,
+    /// It holds for pods with other labels.
+    Labels,
+    /// It holds for containers with other names, or the name isn't known.
+    Container,
+}
+
 /// Why policies make no rule map.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
@@ -54,12 +65,22 @@ impl LinkError {
 impl Workload {
     /// Whether a policy holds for this container.
     pub fn is_selected_by(&self, policy: &Policy) -> bool {
-        self.is_in_scope_of(policy)
-            && policy.selector.matches(&self.labels)
-            && match &self.container {
-                Some(name) => policy.selects_container(name),
-                None => policy.selects_every_container(),
-            }
+        self.mismatch(policy).is_none()
+    }
+
+    /// The first thing by which a policy doesn't select this container.
+    pub fn mismatch(&self, policy: &Policy) -> Option<Mismatch> {
+        let is_named = match &self.container {
+            Some(name) => policy.selects_container(name),
+            None => policy.selects_every_container(),
+        };
+        [
+            (self.is_in_scope_of(policy), Mismatch::Namespace),
+            (policy.selector.matches(&self.labels), Mismatch::Labels),
+            (is_named, Mismatch::Container),
+        ]
+        .into_iter()
+        .find_map(|(fits, mismatch)| (!fits).then_some(mismatch))
     }
 
     fn is_in_scope_of(&self, policy: &Policy) -> bool {

@@ -18,6 +18,8 @@ use std::str::FromStr;
 
 use bartizan_abi::limits::{MAX_DEPTH, MAX_NAME};
 
+use crate::excerpt::excerpt;
+
 pub use error::PatternError;
 pub use glob::{Glob, Token, Unit, units};
 
@@ -76,7 +78,7 @@ impl Pattern {
             None if text.starts_with("**/") => text,
             None => {
                 return Err(PatternError::Relative {
-                    text: text.to_owned(),
+                    text: excerpt(text).into_owned(),
                 });
             }
         };

@@ -8,7 +8,8 @@
 //! The tests compare the compiled tables and the kernel with it, so it shares no code
 //! with the automata: no tables, no classes, no sets, only `docs/policy-language.md`
 //! read aloud. It is slow on purpose; nothing that answers users may call [`evaluate`].
-//! [`matching_rules`] is for explanations: which rules matched, whatever won.
+//! [`matching_rules`] and [`rules_that_depend_on_caller`] are for explanations: which
+//! rules matched, or could have, whatever won.
 
 mod address;
 mod path;
@@ -72,6 +73,24 @@ pub fn evaluate(map: &RuleMap, request: &Request) -> Verdict {
 pub fn matching_rules(map: &RuleMap, request: &Request) -> Vec<usize> {
     (0..map.rules.len())
         .filter(|&number| rule::matches(&map.rules[number], request))
+        .collect()
+}
+
+/// Numbers of the rules of whose `from` and `exceptFrom` it depends whether they match,
+/// given that the request's caller is in none; ascending.
+pub fn rules_that_depend_on_caller(map: &RuleMap, request: &Request) -> Vec<usize> {
+    let depends = |rule: &Rule| {
+        let for_some = Rule {
+            from: Vec::new(),
+            except_from: Vec::new(),
+            ..rule.clone()
+        };
+        let excepts = !rule.except_from.is_empty();
+        (excepts || !rule::matches(rule, request)) && rule::matches(&for_some, request)
+    };
+    let asks = |rule: &Rule| !rule.from.is_empty() || !rule.except_from.is_empty();
+    (0..map.rules.len())
+        .filter(|&number| asks(&map.rules[number]) && depends(&map.rules[number]))
         .collect()
 }
 

@@ -8,8 +8,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use bartizan_abi::op::{Category, Operation};
 
+use crate::excerpt::excerpt;
 use crate::nearest::{nearest, suggestion};
 use crate::operation::{Caller, Name, Object, Request};
+use crate::printable::push_path;
 use crate::{capability, socket};
 
 pub use error::RequestError;
@@ -35,23 +37,25 @@ file, a file of a foreign file system.";
 const UNNAMED: &str = "unnamed";
 
 /// Parses the words of an operation; see [`SYNTAX`].
-pub fn parse_request(words: &[&str]) -> Result<Request, RequestError> {
+///
+/// Words are bytes, because paths are.
+pub fn parse_request<W: AsRef<[u8]>>(words: &[W]) -> Result<Request, RequestError> {
     let mut plain = Vec::new();
     let mut caller = Caller::Runtime;
     let mut owned = false;
-    let mut rest = words.iter();
+    let mut rest = words.iter().map(AsRef::as_ref);
     while let Some(word) = rest.next() {
-        match *word {
-            "--by" => {
+        match word {
+            b"--by" => {
                 let path = rest.next().ok_or_else(|| missing("--by", "a PATH"))?;
                 caller = Caller::Executable(name(path)?);
             }
-            "--owner" => owned = true,
-            word if word.starts_with("--by=") => {
-                caller = Caller::Executable(name(&word["--by=".len()..])?);
+            b"--owner" => owned = true,
+            word if let Some(path) = word.strip_prefix(b"--by=") => {
+                caller = Caller::Executable(name(path)?);
             }
-            word if word.starts_with("--") => {
-                return Err(RequestError::Unexpected(word.to_owned()));
+            word if word.starts_with(b"--") => {
+                return Err(RequestError::Unexpected(shown(word)));
             }
             word => plain.push(word),
         }
@@ -62,7 +66,7 @@ pub fn parse_request(words: &[&str]) -> Result<Request, RequestError> {
     };
     let (operation, object) = words.operation(owned)?;
     if let Some(word) = words.words.next() {
-        return Err(RequestError::Unexpected(word.to_owned()));
+        return Err(RequestError::Unexpected(shown(word)));
     }
     let is_file = matches!(object, Object::File { .. });
     if owned && !(is_file && operation.category() == Category::Files) {
@@ -87,9 +91,14 @@ struct Words<'a, I> {
     first: &'a str,
 }
 
-impl<'a, I: Iterator<Item = &'a str>> Words<'a, I> {
-    fn take(&mut self, what: &'static str) -> Result<&'a str, RequestError> {
+impl<'a, I: Iterator<Item = &'a [u8]>> Words<'a, I> {
+    fn take(&mut self, what: &'static str) -> Result<&'a [u8], RequestError> {
         self.words.next().ok_or_else(|| missing(self.first, what))
+    }
+
+    /// A word that is no path.
+    fn take_text(&mut self, what: &'static str) -> Result<&'a str, RequestError> {
+        text(self.take(what)?)
     }
 
     fn operation(&mut self, owned: bool) -> Result<(Operation, Object), RequestError> {
@@ -103,7 +112,7 @@ impl<'a, I: Iterator<Item = &'a str>> Words<'a, I> {
             "socket",
             "capability",
         ];
-        self.first = self.words.next().ok_or(RequestError::Empty)?;
+        self.first = text(self.words.next().ok_or(RequestError::Empty)?)?;
         Ok(match self.first.to_ascii_lowercase().as_str() {
             "exec" => (Operation::Exec, self.file(owned)?),
             "map" => (Operation::Map, self.file(owned)?),
@@ -115,7 +124,7 @@ impl<'a, I: Iterator<Item = &'a str>> Words<'a, I> {
             "capability" => (Operation::Capable, self.capability()?),
             _ => {
                 return Err(RequestError::Operation {
-                    word: self.first.to_owned(),
+                    word: excerpt(self.first).into_owned(),
                     suggestion: suggestion(self.first, &FIRST),
                 });
             }
@@ -130,7 +139,7 @@ impl<'a, I: Iterator<Item = &'a str>> Words<'a, I> {
     }
 
     fn file_operation(&mut self) -> Result<Operation, RequestError> {
-        let word = self.take("an operation such as `read` and a PATH")?;
+        let word = self.take_text("an operation such as `read` and a PATH")?;
         let files = Operation::ALL
             .iter()
             .filter(|op| op.category() == Category::Files);
@@ -142,21 +151,25 @@ impl<'a, I: Iterator<Item = &'a str>> Words<'a, I> {
                 let lower: Vec<String> = words.iter().map(|word| word.to_lowercase()).collect();
                 let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
                 RequestError::Operation {
-                    word: format!("file {word}"),
+                    word: format!("file {}", excerpt(word)),
                     suggestion: suggestion(word, &lower),
                 }
             })
     }
 
     fn address(&mut self) -> Result<Object, RequestError> {
-        let word = self.take("a protocol such as `tcp` and an ADDRESS:PORT")?;
-        let protocol = number(word, "protocol", socket::protocol)?;
-        let text = self.take("an ADDRESS:PORT")?;
+        let word = self.take_text("a protocol such as `tcp` and an ADDRESS:PORT")?;
+        if ["icmpv6", "icmp6", "ipv6-icmp"].contains(&word.to_ascii_lowercase().as_str()) {
+            return Err(RequestError::Icmpv6(word.to_owned()));
+        }
+        let protocol = number(word, "protocol", socket::protocol, &socket::protocols())?;
+        let text = self.take_text("an ADDRESS:PORT")?;
         let (address, port) = match (text.parse::<SocketAddr>(), text.parse::<IpAddr>()) {
+            _ if text.contains('%') => return Err(RequestError::Zone(excerpt(text).into_owned())),
             (Ok(both), _) => (both.ip(), both.port()),
             // Ping has no ports.
             (_, Ok(address)) if socket::protocol_name(protocol) == Some("ICMP") => (address, 0),
-            _ => return Err(RequestError::Address(text.to_owned())),
+            _ => return Err(no_address(text)),
         };
         Ok(Object::Address {
             protocol,
@@ -166,24 +179,38 @@ impl<'a, I: Iterator<Item = &'a str>> Words<'a, I> {
     }
 
     fn socket(&mut self) -> Result<Object, RequestError> {
-        let family = number(self.take("a FAMILY and a TYPE")?, "family", socket::family)?;
-        let kind = number(self.take("a TYPE")?, "type", socket::kind)?;
+        let family = self.take_text("a FAMILY and a TYPE")?;
+        let family = number(family, "family", socket::family, &socket::families())?;
+        let kind = self.take_text("a TYPE")?;
+        let kind = number(kind, "type", socket::kind, &socket::kinds())?;
         Ok(Object::Socket { family, kind })
     }
 
     fn capability(&mut self) -> Result<Object, RequestError> {
-        let word = self.take("a NAME")?;
+        let word = self.take_text("a NAME")?;
         let upper = word.to_ascii_uppercase();
         let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
         capability::number(bare)
             .map(Object::Capability)
             .ok_or_else(|| RequestError::Capability {
-                word: word.to_owned(),
-                hint: nearest(bare, capability::NAMES)
-                    .map(|name| format!(", did you mean `{name}`?"))
-                    .unwrap_or_default(),
+                word: excerpt(word).into_owned(),
+                hint: match nearest(bare, capability::NAMES) {
+                    Some(name) => format!(", did you mean `{name}`?"),
+                    None => ": capabilities(7) lists them".to_owned(),
+                },
             })
     }
+}
+
+/// A word as messages repeat it.
+fn shown(word: &[u8]) -> String {
+    let mut text = String::new();
+    push_path(&mut text, word);
+    excerpt(&text).into_owned()
+}
+
+fn text(word: &[u8]) -> Result<&str, RequestError> {
+    std::str::from_utf8(word).map_err(|_invalid| RequestError::NoText(shown(word)))
 }
 
 /// A word of a table, or a number.
@@ -191,42 +218,62 @@ fn number(
     word: &str,
     what: &'static str,
     table: fn(&str) -> Option<u8>,
+    words: &[String],
 ) -> Result<u8, RequestError> {
     table(word)
         .or_else(|| word.parse().ok())
         .ok_or_else(|| RequestError::Word {
             what,
-            word: word.to_owned(),
+            word: excerpt(word).into_owned(),
+            hint: match nearest(word, words.iter().map(String::as_str)) {
+                Some(near) => format!(", did you mean `{near}`?"),
+                None => format!(" (there are {}, and numbers up to 255)", words.join(", ")),
+            },
         })
 }
 
-fn name(path: &str) -> Result<Name, RequestError> {
-    if path == UNNAMED {
+/// What is wrong with an address and port.
+fn no_address(text: &str) -> RequestError {
+    if let Some((address, port)) = text.rsplit_once(':')
+        && address
+            .trim_matches(['[', ']'])
+            .parse::<IpAddr>()
+            .is_ok_and(|ip| ip.is_ipv4() || address.starts_with('['))
+        && !port.is_empty()
+        && port.bytes().all(|c| c.is_ascii_digit())
+    {
+        return RequestError::Port(excerpt(port).into_owned());
+    }
+    RequestError::Address(excerpt(text).into_owned())
+}
+
+fn name(path: &[u8]) -> Result<Name, RequestError> {
+    if path == UNNAMED.as_bytes() {
         return Ok(Name::Unresolved);
     }
     let wrong = |why| {
         Err(RequestError::Path {
-            path: path.to_owned(),
+            path: shown(path),
             why,
         })
     };
-    let Some(relative) = path.strip_prefix('/') else {
+    let Some(relative) = path.strip_prefix(b"/") else {
         return wrong("write it from `/` on");
     };
-    if path.contains('\0') {
+    if path.contains(&0) {
         return wrong("it has a NUL");
     }
     if !relative.is_empty() {
-        for component in relative.split('/') {
+        for component in relative.split(|&byte| byte == b'/') {
             match component {
-                "" => return wrong("it has an empty component"),
-                "." | ".." => return wrong("it has a `.` or `..`"),
+                b"" => return wrong("it has an empty component"),
+                b"." | b".." => return wrong("it has a `.` or `..`"),
                 _ if component.len() > 255 => return wrong("a component is over 255 bytes long"),
                 _ => {}
             }
         }
     }
-    Ok(Name::Path(path.as_bytes().to_vec()))
+    Ok(Name::Path(path.to_vec()))
 }
 
 #[cfg(test)]

@@ -44,6 +44,26 @@ fn name(table: &[(&'static str, u8)], number: u8) -> Option<&'static str> {
         .map(|(word, _)| *word)
 }
 
+/// Words of a table in lower case, as on the command line.
+fn words(table: &[(&'static str, u8)]) -> Vec<String> {
+    table.iter().map(|(word, _)| word.to_lowercase()).collect()
+}
+
+/// The words for address families.
+pub fn families() -> Vec<String> {
+    words(&FAMILIES)
+}
+
+/// The words for socket types.
+pub fn kinds() -> Vec<String> {
+    words(&TYPES)
+}
+
+/// The words for IP protocols.
+pub fn protocols() -> Vec<String> {
+    words(&PROTOCOLS)
+}
+
 /// The number of an address family, by its name in any case.
 pub fn family(word: &str) -> Option<u8> {
     number(&FAMILIES, word)

@@ -1,7 +1,6 @@
 //! Paths, addresses, sockets and capabilities as policies and `explain` write them.
 
-use std::fmt::Write as _;
-
+use bartizan_policy::printable::push_path;
 use bartizan_policy::{capability, socket};
 
 use crate::events::{Path, Target};
@@ -22,33 +21,19 @@ pub fn path_text<'a>(path: &Path, point: impl Fn(u32) -> Option<&'a [u8]>) -> St
         None => text.push('?'),
         Some(_) if path.cut => {}
         Some(point) if point == b"/" => {}
-        Some(point) => push_escaped(&mut text, point),
+        Some(point) => push_path(&mut text, point),
     }
     if path.cut {
         text.push_str("...");
     }
     for component in &path.components {
         text.push('/');
-        push_escaped(&mut text, component);
+        push_path(&mut text, component);
     }
     if text.is_empty() {
         text.push('/');
     }
     text
-}
-
-fn push_escaped(text: &mut String, bytes: &[u8]) {
-    for chunk in bytes.utf8_chunks() {
-        for char in chunk.valid().chars() {
-            if char == '\\' {
-                text.push('\\');
-            }
-            text.push(char);
-        }
-        for byte in chunk.invalid() {
-            let _ = write!(text, "\\x{byte:02x}");
-        }
-    }
 }
 
 /// The object of an operation; `None` for a file that the kernel had no path of.

@@ -76,15 +76,7 @@ impl Files {
     /// Reads the files; applies them if they changed and are valid, and says so. What was
     /// enforced stays if they aren't. `noticed`: when there was reason to look.
     pub(super) fn check(&mut self, agent: &mut Agent, noticed: Instant) {
-        let sources = match Source::read_all(&self.paths) {
-            Ok(sources) => sources,
-            Err(diagnostics) => {
-                let messages = messages(&diagnostics);
-                let found = fingerprint(&[Source::new(messages.join("\n"), "")]);
-                self.refuse(agent, found, messages);
-                return;
-            }
-        };
+        let sources = Source::read_all(&self.paths);
         let found = fingerprint(&sources);
         if found == self.enforced {
             if self.refused.take().is_some() {

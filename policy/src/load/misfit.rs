@@ -4,6 +4,7 @@ use bartizan_abi::op::{Category, Operation};
 use serde_json::Value as Json;
 
 use super::yaml::{Node, Value};
+use crate::excerpt::excerpt;
 use crate::nearest::suggestion;
 
 /// What is wrong with a value itself, whatever is inside it.
@@ -45,9 +46,9 @@ fn word_problem(node: &Node, words: &[&str]) -> Option<String> {
             words.join(", ")
         ));
     }
-    let shown: String = word.chars().take(80).collect();
     Some(format!(
-        "unknown value `{shown}`{}",
+        "unknown value `{}`{}",
+        excerpt(word),
         suggestion(word, words)
     ))
 }

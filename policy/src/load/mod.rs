@@ -24,6 +24,7 @@ use bartizan_crds::{CLUSTER_SECURITY_POLICY, SECURITY_POLICY};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use source::Source;
 
+use crate::excerpt::excerpt;
 use crate::policy::Policy;
 use crate::validate::{FieldPath, Problem};
 use object::Object;
@@ -53,9 +54,10 @@ pub fn load(sources: &[Source]) -> Result<Vec<Policy>, Diagnostics> {
             if let (Some(kind), Some(name)) = (kind, name)
                 && let Some(first) = names.insert((*kind, namespace.clone(), name.clone()), place)
             {
+                let name = excerpt(name);
                 let full = match namespace {
-                    Some(namespace) => format!("{namespace}/{name}"),
-                    None => name.clone(),
+                    Some(namespace) => format!("{}/{name}", excerpt(namespace)),
+                    None => name.into_owned(),
                 };
                 problems.push(Diagnostic {
                     file: source.file.clone(),
@@ -120,15 +122,19 @@ fn diagnostic(source: &Source, found: Finding) -> Diagnostic {
 /// The objects of a file.
 fn objects(source: &Source, problems: &mut Vec<Diagnostic>) -> Vec<Object> {
     let file = &source.file;
-    if source.bytes.len() > MAX_BYTES {
+    let bytes = match &source.bytes {
+        Ok(bytes) => bytes,
+        Err(why) => {
+            problems.push(Diagnostic::of_file(file, why));
+            return Vec::new();
+        }
+    };
+    if bytes.len() > MAX_BYTES {
         let message = format!("is larger than {} MiB: split it", MAX_BYTES >> 20);
         problems.push(Diagnostic::of_file(file, message));
         return Vec::new();
     }
-    let bytes = source
-        .bytes
-        .strip_prefix(b"\xef\xbb\xbf")
-        .unwrap_or(&source.bytes);
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => {

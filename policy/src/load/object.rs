@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use super::metadata;
 use super::shape::{self, Finding};
 use super::yaml::{Node, Position, Value};
+use crate::excerpt::excerpt;
 use crate::nearest::nearest;
 use crate::policy::{Origin, Policy};
 use crate::validate::{self, Checked, FieldPath, Problem, Segment};
@@ -119,7 +120,7 @@ impl Reader<'_> {
         match (found, kind) {
             (Some(_), _) => {}
             (None, Some(kind)) => {
-                let shown: String = kind.chars().take(80).collect();
+                let shown = excerpt(kind);
                 let message = match nearest(kind, known) {
                     Some(near) => format!("unknown kind `{shown}`, did you mean `{near}`?"),
                     None => format!(

@@ -15,6 +15,7 @@ use serde_json::Value as Json;
 
 use super::yaml::{Entry, Node, Position, Value};
 use super::{MAX_PROBLEMS, misfit};
+use crate::excerpt::excerpt;
 use crate::nearest::suggestion;
 use crate::validate::FieldPath;
 
@@ -200,7 +201,8 @@ pub(super) fn check_fields(
 /// About a key that comes again.
 fn twice(key: &str, first: Position) -> String {
     format!(
-        "`{key}` is there twice, first on line {}: keep one",
+        "`{}` is there twice, first on line {}: keep one",
+        excerpt(key),
         first.line
     )
 }
@@ -212,8 +214,12 @@ fn unknown_field(key: &str, names: &[&str]) -> String {
                 its own namespace"
             .to_owned();
     }
-    let shown: String = key.chars().take(80).collect();
-    format!("unknown field `{shown}`{}", suggestion(key, names))
+    if key == "<<" {
+        return "merge keys (`<<`) are not read: write the fields out, or use an alias for a \
+                whole value"
+            .to_owned();
+    }
+    format!("unknown field `{}`{}", excerpt(key), suggestion(key, names))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::error::PatternError;
 use super::{Component, Glob, Token, check_name};
+use crate::excerpt::excerpt;
 
 /// Parses what is between two slashes.
 pub(super) fn component(part: &str) -> Result<Component, PatternError> {
@@ -181,7 +182,7 @@ impl Parser<'_> {
     }
 
     fn text(&self) -> String {
-        self.component.to_owned()
+        excerpt(self.component).into_owned()
     }
 }
 

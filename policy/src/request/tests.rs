@@ -6,6 +6,19 @@ fn parse(words: &str) -> Result<Request, RequestError> {
     parse_request(&words.split(' ').collect::<Vec<_>>())
 }
 
+#[test]
+fn paths_are_bytes_and_other_words_are_text() {
+    let request = parse_request(&[&b"exec"[..], b"/a\xff"]).unwrap();
+    let name = Name::Path(b"/a\xff".to_vec());
+    let owned = false;
+    assert_eq!(request.object, Object::File { name, owned });
+    let error = parse_request(&[&b"ex\xffc"[..], b"/a"]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        r"`ex\xffc` is not UTF-8: only a PATH may be something else"
+    );
+}
+
 fn file(path: &str, owned: bool) -> Object {
     Object::File {
         name: Name::Path(path.into()),
@@ -112,10 +125,51 @@ fn what_is_no_operation_is_refused_with_the_reason() {
         ),
         (
             "connect tcp 10.0.0.1",
-            "`10.0.0.1` is no ADDRESS:PORT: write `10.0.0.1:443` or `[fd00::1]:443`",
+            "`10.0.0.1` is no ADDRESS:PORT: write `10.0.0.1:443` or `[fd00::1]:443` (host names \
+             are not resolved)",
         ),
-        ("connect tpc 10.0.0.1:1", "unknown protocol `tpc`"),
-        ("socket pakcet raw", "unknown family `pakcet`"),
+        (
+            "connect tcp fd00::1:70000",
+            "`fd00::1:70000` is no ADDRESS:PORT: write `10.0.0.1:443` or `[fd00::1]:443` (host \
+             names are not resolved)",
+        ),
+        (
+            "connect tcp 10.0.0.1:65536",
+            "port 65536 doesn't exist: ports are 0 to 65535",
+        ),
+        (
+            "bind udp [fd00::1]:65536",
+            "port 65536 doesn't exist: ports are 0 to 65535",
+        ),
+        (
+            "connect tcp [fe80::1%2]:80",
+            "`[fe80::1%2]:80` has a zone: write the address without `%...`",
+        ),
+        (
+            "connect icmpv6 ::1",
+            "`icmpv6` is judged as `icmp`: write that",
+        ),
+        (
+            "connect tpc 10.0.0.1:1",
+            "unknown protocol `tpc`, did you mean `tcp`?",
+        ),
+        (
+            "connect quic 10.0.0.1:1",
+            "unknown protocol `quic` (there are tcp, udp, sctp, icmp, and numbers up to 255)",
+        ),
+        (
+            "socket pakcet raw",
+            "unknown family `pakcet`, did you mean `packet`?",
+        ),
+        (
+            "socket inet foo",
+            "unknown type `foo` (there are stream, datagram, raw, seqpacket, and numbers up to \
+             255)",
+        ),
+        (
+            "capability FOO",
+            "unknown capability `FOO`: capabilities(7) lists them",
+        ),
         (
             "capability NET_RWA",
             "unknown capability `NET_RWA`, did you mean `NET_RAW`?",
@@ -123,5 +177,13 @@ fn what_is_no_operation_is_refused_with_the_reason() {
     ] {
         assert_eq!(parse(words).unwrap_err().to_string(), message, "{words}");
     }
-    assert_eq!(parse_request(&[]), Err(RequestError::Empty));
+    let long = format!("exec {}", "x".repeat(300));
+    assert_eq!(
+        parse(&long).unwrap_err().to_string(),
+        format!(
+            "`{}...` is no canonical path: write it from `/` on",
+            "x".repeat(80)
+        )
+    );
+    assert_eq!(parse_request::<&str>(&[]), Err(RequestError::Empty));
 }

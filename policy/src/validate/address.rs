@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use bartizan_crds::Port;
 
+use crate::excerpt::excerpt;
 use crate::rule_map::Cidr;
 
 /// Why a text is no address or CIDR.
@@ -33,7 +34,7 @@ pub(crate) fn cidr(text: &str) -> Result<Cidr, CidrError> {
         Some((address, prefix)) => (address, Some(prefix)),
         None => (text, None),
     };
-    let owned = || text.to_owned();
+    let owned = || excerpt(text).into_owned();
     let Ok(address) = address.parse::<IpAddr>() else {
         return Err(if text.starts_with('[') {
             CidrError::Brackets(owned())
@@ -131,9 +132,11 @@ pub(crate) fn ports(port: &Port) -> Result<RangeInclusive<u16>, PortError> {
 fn number(digits: &str, text: &str) -> Result<u16, PortError> {
     let digits = digits.trim();
     if digits.is_empty() || !digits.bytes().all(|c| c.is_ascii_digit()) {
-        return Err(PortError::Syntax(text.to_owned()));
+        return Err(PortError::Syntax(excerpt(text).into_owned()));
     }
-    digits.parse().or(Err(PortError::Range(digits.to_owned())))
+    digits
+        .parse()
+        .or(Err(PortError::Range(excerpt(digits).into_owned())))
 }
 
 #[cfg(test)]

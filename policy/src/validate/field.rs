@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use crate::excerpt::excerpt;
+use crate::printable::Printable;
+
 /// A field's place in an object: `spec.files.deny[0].paths[1]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FieldPath(pub Vec<Segment>);
@@ -40,6 +43,8 @@ impl fmt::Display for FieldPath {
         for (i, segment) in self.0.iter().enumerate() {
             match segment {
                 Segment::Index(index) => write!(f, "[{index}]")?,
+                // Nobody reads a name of hundreds of characters.
+                Segment::Key(key) if excerpt(key) != *key => write!(f, "[{:?}]", excerpt(key))?,
                 Segment::Key(key) if key.contains(|c: char| !c.is_ascii_alphanumeric()) => {
                     write!(f, "[{key:?}]")?;
                 }
@@ -62,7 +67,8 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.message)
+        let field = self.field.to_string();
+        write!(f, "{}: {}", Printable(&field), Printable(&self.message))
     }
 }
 

@@ -18,7 +18,9 @@ use bartizan_crds::{
 };
 
 pub use field::{FieldPath, Problem, Segment};
+pub use names::{NameError, container_name, label_key, label_value, namespace};
 
+use crate::excerpt::excerpt;
 use crate::glob::Glob;
 use crate::policy::Policy;
 use crate::rule_map::{Mode, PolicyInfo};
@@ -106,7 +108,10 @@ fn policy(
     for (field, name, first) in twice {
         problems.add(
             field,
-            format!("`{name}` is already the name of {first}: choose another"),
+            format!(
+                "`{}` is already the name of {first}: choose another",
+                excerpt(&name)
+            ),
         );
     }
 
@@ -150,7 +155,7 @@ fn once(list: Option<&Vec<String>>, field: &FieldPath, problems: &mut Problems) 
         if !seen.insert(element) {
             problems.add(
                 field.index(i),
-                format!("`{element}` is there twice: remove one"),
+                format!("`{}` is there twice: remove one", excerpt(element)),
             );
         }
     }

@@ -1,9 +1,11 @@
 //! The syntax of names: policies, namespaces, rules and labels.
 
+use crate::excerpt::excerpt;
+
 /// Why a text is no such name, with a name that would do where there is one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is no {what}: {rule}{}", meant(.hint.as_ref()))]
-pub(crate) struct NameError {
+pub struct NameError {
     text: String,
     what: &'static str,
     rule: &'static str,
@@ -81,33 +83,37 @@ fn check(
     if valid(text) {
         return Ok(());
     }
-    let shown: String = text.chars().take(80).collect();
     let hint = repaired(text, valid);
     Err(NameError {
-        text: shown,
+        text: excerpt(text).into_owned(),
         what,
         rule,
         hint,
     })
 }
 
-/// The name of a policy.
+/// Checks the name of a policy.
 pub(crate) fn policy_name(text: &str) -> Result<(), NameError> {
     check(text, is_dns_subdomain, "name of a policy", SUBDOMAIN_RULE)
 }
 
-/// The name of a namespace.
-pub(crate) fn namespace(text: &str) -> Result<(), NameError> {
+/// Checks the name of a namespace.
+pub fn namespace(text: &str) -> Result<(), NameError> {
     check(text, is_dns_label, "name of a namespace", LABEL_RULE)
 }
 
-/// The name of a rule.
+/// Checks the name of a container.
+pub fn container_name(text: &str) -> Result<(), NameError> {
+    check(text, is_dns_label, "name of a container", LABEL_RULE)
+}
+
+/// Checks the name of a rule.
 pub(crate) fn rule_name(text: &str) -> Result<(), NameError> {
     check(text, is_dns_label, "name of a rule", LABEL_RULE)
 }
 
-/// The key of a label.
-pub(crate) fn label_key(text: &str) -> Result<(), NameError> {
+/// Checks the key of a label.
+pub fn label_key(text: &str) -> Result<(), NameError> {
     let valid = |text: &str| match text.split_once('/') {
         Some((domain, name)) => is_dns_subdomain(domain) && is_qualified_name(name),
         None => is_qualified_name(text),
@@ -119,8 +125,8 @@ pub(crate) fn label_key(text: &str) -> Result<(), NameError> {
     }
 }
 
-/// The value of a label.
-pub(crate) fn label_value(text: &str) -> Result<(), NameError> {
+/// Checks the value of a label.
+pub fn label_value(text: &str) -> Result<(), NameError> {
     if text.is_empty() || is_qualified_name(text) {
         Ok(())
     } else {
@@ -130,7 +136,7 @@ pub(crate) fn label_value(text: &str) -> Result<(), NameError> {
 
 fn plain(text: &str, what: &'static str, rule: &'static str) -> NameError {
     NameError {
-        text: text.chars().take(80).collect(),
+        text: excerpt(text).into_owned(),
         what,
         rule,
         hint: None,

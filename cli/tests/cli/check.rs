@@ -1,0 +1,89 @@
+//! `bartizan check`.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+#[test]
+fn valid_files_and_directories_are_counted() {
+    let other = WEB.replace("web-lockdown", "b").replace("no-raw", "b");
+    let files = [
+        ("a.yaml", WEB),
+        ("b.yml", other.as_str()),
+        ("notes.txt", "no policy"),
+    ];
+    let path = directory("valid", &files);
+    let run = bartizan(&["check", &path.display().to_string()], "");
+    assert_eq!(
+        (run.code, run.stdout.as_str()),
+        (Some(0), "4 policies in 2 files are valid\n")
+    );
+    let run = bartizan(&["check", "-"], WEB.split("---").next().unwrap_or_default());
+    assert_eq!(
+        (run.code, run.stdout.as_str()),
+        (Some(0), "1 policy in 1 file is valid\n")
+    );
+}
+
+#[test]
+fn every_problem_is_a_line_with_its_place() {
+    let bad = WEB
+        .replace("mode: Enforce", "mode: enforce")
+        .replace("/etc/shadow", "etc/shadow");
+    let run = bartizan(&["check", "-"], &bad);
+    assert_eq!(run.code, Some(1));
+    assert_eq!(
+        run.stdout,
+        "<stdin>:6:9: spec.mode: unknown value `enforce`, did you mean `Enforce`?\n\
+         <stdin>:19:17: spec.files.deny[0].paths[0]: `etc/shadow` is not absolute: start with \
+         `/`, or with `**/` for any directory\n"
+    );
+    assert_eq!(run.stderr, "2 problems\n");
+}
+
+#[test]
+fn problems_are_there_for_programs() {
+    let run = bartizan(&["check", "-o", "json", "-"], "kind: Pod\n");
+    assert_eq!(run.code, Some(1));
+    let value: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(
+        value,
+        json!({
+            "valid": false,
+            "files": 1,
+            "policies": 0,
+            "diagnostics": [{
+                "file": "<stdin>",
+                "line": 1,
+                "column": 1,
+                "field": "kind",
+                "message": "`Pod` is no policy: only SecurityPolicy and ClusterSecurityPolicy \
+                            can be here",
+            }],
+        })
+    );
+}
+
+#[test]
+fn files_that_are_missing_or_too_large_are_problems() {
+    let run = bartizan(&["check", "/nonexistent/a.yaml"], "");
+    assert_eq!(run.code, Some(1));
+    assert_eq!(
+        run.stdout,
+        "/nonexistent/a.yaml: can't be read: No such file or directory (os error 2)\n"
+    );
+    let run = bartizan(&["check", "-"], &"#".repeat(10 << 20));
+    assert_eq!(
+        (run.code, run.stdout.as_str()),
+        (Some(1), "<stdin>: is larger than 4 MiB: split it\n")
+    );
+    let path = directory("empty", &[]);
+    let run = bartizan(&["check", &path.display().to_string()], "");
+    assert_eq!(run.code, Some(1));
+    assert!(
+        run.stdout
+            .ends_with("the directory has no .yaml or .yml file\n"),
+        "{}",
+        run.stdout
+    );
+}
