@@ -1,9 +1,10 @@
 //! `bartizan check`: everything that is wrong with policy files.
 
-use bartizan_policy::compile::compile;
-use bartizan_policy::link;
+use bartizan_policy::combination::{Refusal, refusals};
+use bartizan_policy::link::Workload;
 use bartizan_policy::load::{Diagnostic, Diagnostics, Source, load};
 use bartizan_policy::policy::Policy;
+use bartizan_policy::selector::Labels;
 use serde::Serialize;
 
 use crate::args::{Check, Output};
@@ -22,10 +23,11 @@ pub(crate) fn run(args: &Check) -> Report {
     let sources = Source::read_all(&args.files);
     let files = sources.len();
     let (policies, problems) = match load(&sources) {
-        Ok(policies) => (
-            policies.len(),
-            policies.iter().filter_map(too_much).collect(),
-        ),
+        Ok(policies) => {
+            let refusals = refusals(&policies);
+            let refusals = refusals.iter().map(|refusal| too_much(&policies, refusal));
+            (policies.len(), refusals.collect())
+        }
         Err(Diagnostics(problems)) => (0, problems),
     };
     let valid = problems.is_empty();
@@ -65,18 +67,48 @@ fn count(number: usize, what: &str) -> String {
     }
 }
 
-/// Why a valid policy can't be enforced.
-fn too_much(policy: &Policy) -> Option<Diagnostic> {
-    let message = match link::alone(policy) {
-        Ok(map) => compile(&map).err()?.to_string(),
-        Err(error) => error.to_string(),
+/// Why valid policies can't be enforced, at the policy that costs most.
+fn too_much(policies: &[Policy], refusal: &Refusal) -> Diagnostic {
+    let Refusal {
+        policies: places,
+        workload,
+        error,
+    } = refusal;
+    let culprit = places
+        .iter()
+        .map(|&place| &policies[place])
+        .max_by_key(|policy| Some(policy.info.reference().as_str()) == error.culprit());
+    let origin = culprit.and_then(|policy| policy.origin.as_ref());
+    let together = match places.len() {
+        1 => String::new(),
+        number => format!(
+            "the {number} policies {} can't be enforced together: ",
+            of(workload)
+        ),
     };
-    let origin = policy.origin.as_ref();
-    Some(Diagnostic {
+    Diagnostic {
         file: origin.map(|origin| origin.file.clone()).unwrap_or_default(),
         line: origin.map(|origin| origin.line),
         column: None,
         field: None,
-        message,
-    })
+        message: format!("{together}{error}"),
+    }
+}
+
+/// `of container web in pods with app=web of namespace shop`
+fn of(workload: &Workload) -> String {
+    let container = match &workload.container {
+        Some(name) => format!("of container {name} in pods"),
+        None => "of pods".to_owned(),
+    };
+    let with = |labels: &Labels| {
+        let words: Vec<String> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let with = if words.is_empty() { "" } else { " with " };
+        format!("{with}{}", words.join(","))
+    };
+    let namespace = match &workload.namespace {
+        Some(name) if workload.namespace_labels.is_empty() => format!("of namespace {name}"),
+        _ => format!("of namespaces{}", with(&workload.namespace_labels)),
+    };
+    format!("{container}{} {namespace}", with(&workload.labels))
 }

@@ -3,7 +3,7 @@
 //! One component of a path pattern, with the letters that a container name can have:
 //! anything else could never match, so it is a mistake.
 
-use crate::pattern::{Component, Pattern, PatternError};
+use crate::pattern::{Component, Pattern, PatternError, Token};
 
 /// A glob of container names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,10 +66,38 @@ impl Glob {
         self.text == "*"
     }
 
+    /// A name that matches, if one is easily found.
+    pub fn example(&self) -> Option<String> {
+        let mut name = String::new();
+        match &self.component {
+            Component::AnyDepth => return None,
+            Component::Literal(literal) => name.push_str(str::from_utf8(literal).ok()?),
+            Component::Glob(glob) => push_example(&mut name, glob.tokens())?,
+        }
+        self.matches(&name).then_some(name)
+    }
+
     /// The glob as written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
+}
+
+fn push_example(name: &mut String, tokens: &[Token]) -> Option<()> {
+    for token in tokens {
+        match token {
+            Token::AnyRun => {}
+            Token::AnyChar => name.push('x'),
+            Token::Class { negated, ranges } => {
+                let is_in = |c: &char| ranges.iter().any(|(a, b)| (a..=b).contains(&c));
+                let mut letters = ('a'..='z').chain('0'..='9');
+                name.push(letters.find(|c| is_in(c) != *negated)?);
+            }
+            Token::Literal(literal) => name.push_str(str::from_utf8(literal).ok()?),
+            Token::Alternatives(all) => push_example(name, all.first()?)?,
+        }
+    }
+    Some(())
 }
 
 #[cfg(test)]
@@ -102,6 +130,20 @@ mod tests {
             &["init-0", "setup-me-9"],
             &["init", "setup-x"],
         );
+    }
+
+    #[test]
+    fn an_example_is_a_name_that_matches() {
+        for (glob, name) in [
+            ("web", Some("web")),
+            ("side-*", Some("side-")),
+            ("{init,setup*}-[!a-c]?", Some("init-dx")),
+            ("[0-9]", Some("0")),
+            ("[!a-z0-9]", None),
+        ] {
+            let example = Glob::parse(glob).unwrap().example();
+            assert_eq!(example.as_deref(), name, "{glob}");
+        }
     }
 
     #[test]

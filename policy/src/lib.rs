@@ -10,6 +10,7 @@
 //! tests all call this code.
 
 pub mod capability;
+pub mod combination;
 pub mod compile;
 pub mod evaluate;
 mod excerpt;

@@ -68,6 +68,11 @@ impl Workload {
         self.mismatch(policy).is_none()
     }
 
+    /// Whether a policy holds for containers of this one's pod, by name or not.
+    pub fn pod_is_selected_by(&self, policy: &Policy) -> bool {
+        matches!(self.mismatch(policy), None | Some(Mismatch::Container))
+    }
+
     /// The first thing by which a policy doesn't select this container.
     pub fn mismatch(&self, policy: &Policy) -> Option<Mismatch> {
         let is_named = match &self.container {
@@ -116,7 +121,7 @@ pub fn together(policies: &[&Policy]) -> Result<RuleMap, LinkError> {
     number(&policies)
 }
 
-/// The rules of one policy, as if it were the only one: what `check` compiles.
+/// The rules of one policy, as if it were the only one.
 pub fn alone(policy: &Policy) -> Result<RuleMap, LinkError> {
     number(&[policy])
 }

@@ -40,15 +40,21 @@ pub enum Condition {
 impl Selector {
     /// Whether an object with these labels is selected.
     pub fn matches(&self, labels: &Labels) -> bool {
-        self.requirements.iter().all(|requirement| {
-            let value = labels.get(&requirement.key);
-            match &requirement.condition {
-                Condition::In(values) => value.is_some_and(|value| values.contains(value)),
-                Condition::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
-                Condition::Exists => value.is_some(),
-                Condition::DoesNotExist => value.is_none(),
-            }
-        })
+        let mut requirements = self.requirements.iter();
+        requirements.all(|requirement| requirement.matches(labels))
+    }
+}
+
+impl Requirement {
+    /// Whether it holds of these labels.
+    pub fn matches(&self, labels: &Labels) -> bool {
+        let value = labels.get(&self.key);
+        match &self.condition {
+            Condition::In(values) => value.is_some_and(|value| values.contains(value)),
+            Condition::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
+            Condition::Exists => value.is_some(),
+            Condition::DoesNotExist => value.is_none(),
+        }
     }
 }
 

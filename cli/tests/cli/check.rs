@@ -64,6 +64,37 @@ fn problems_are_there_for_programs() {
     );
 }
 
+/// Policies of which each fits, but not nine of them together.
+fn many(count: usize, spec: &str) -> String {
+    let policy = |number: usize| {
+        let paths: Vec<String> = (0..2_000).map(|i| format!("/{number}-{i}-name")).collect();
+        format!(
+            "---\napiVersion: bartizan.dev/v1alpha1\nkind: SecurityPolicy\n\
+             metadata: {{ name: p{number}, namespace: shop }}\n\
+             spec: {{ {spec}, process: {{ deny: [{{ paths: [{}] }}] }} }}\n",
+            paths.join(", ")
+        )
+    };
+    (0..count).map(policy).collect()
+}
+
+#[test]
+fn policies_that_fit_alone_but_not_together_are_refused() {
+    let text = many(
+        9,
+        "selector: { matchLabels: { app: web } }, containers: [web]",
+    );
+    let run = bartizan(&["check", "-"], &text);
+    assert_eq!(run.code, Some(1), "{}", run.stdout);
+    assert_eq!(run.stderr, "1 problem\n");
+    let message = &run.stdout;
+    assert!(message.starts_with("<stdin>:2: the 9 policies of container web in pods with app=web of namespace shop can't be enforced together: the compiled rules take "), "{message}");
+    assert!(
+        message.contains("rule `process.deny[0]` of policy `shop/p0`"),
+        "{message}"
+    );
+}
+
 #[test]
 fn files_that_are_missing_or_too_large_are_problems() {
     let run = bartizan(&["check", "/nonexistent/a.yaml"], "");

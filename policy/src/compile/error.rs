@@ -80,6 +80,17 @@ pub struct Culprit {
 }
 
 impl CompileError {
+    /// The parts of policies that cost most, those first; none where none stand out.
+    pub fn culprits(&self) -> &[Culprit] {
+        match self {
+            Self::TooManySubjects { culprits, .. }
+            | Self::StateExplosion { culprits, .. }
+            | Self::TooLarge { culprits, .. }
+            | Self::TooManyNumbers { culprits, .. } => culprits,
+            Self::TooManyRules { .. } | Self::LiteralCollision { .. } => &[],
+        }
+    }
+
     /// The kind of error, as metrics and conditions name it.
     pub fn reason(&self) -> &'static str {
         match self {
