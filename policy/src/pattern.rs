@@ -56,6 +56,9 @@ impl Pattern {
         if text.len() > MAX_PATTERN {
             return Err(PatternError::TooLong { bytes: text.len() });
         }
+        if text.contains('\0') {
+            return Err(PatternError::Nul);
+        }
         if let Some(control) = text.chars().find(|c| c.is_control()) {
             return Err(PatternError::Control {
                 code: control.into(),

@@ -92,9 +92,9 @@ fn types(schema: &Json) -> Vec<&str> {
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Integer(_) => "integer",
-        Value::Float(_) => "number",
+        Value::Bool(..) => "boolean",
+        Value::Integer(..) => "integer",
+        Value::Float(..) => "number",
         Value::String(_) => "string",
         Value::List(_) => "array",
         Value::Map(_) => "object",
@@ -104,6 +104,9 @@ fn kind(value: &Value) -> &'static str {
 fn kind_in_words(value: &Value) -> &'static str {
     match value {
         Value::Null => "empty",
+        Value::Float(_, text) if text.contains('.') => "a number with a point",
+        Value::Float(_, text) if text.contains(['e', 'E']) => "a number with an exponent",
+        Value::Float(..) => "a number with too many digits",
         _ => type_in_words(kind(value)),
     }
 }
@@ -121,29 +124,25 @@ fn type_in_words(name: &str) -> &'static str {
 
 fn type_problem(node: &Node, types: &[&str], schema: &Json) -> String {
     let wanted: Vec<&str> = types.iter().map(|name| type_in_words(name)).collect();
-    let wanted = wanted.join(" or ");
-    let scalar = |node: &Node| match &node.value {
-        Value::Bool(value) => Some(value.to_string()),
-        Value::Integer(value) => Some(value.to_string()),
-        Value::Float(value) => Some(value.to_string()),
-        Value::String(text) if text.len() <= 80 => Some(text.clone()),
-        _ => None,
-    };
+    let mut wanted = wanted.join(" or ");
+    if let (Some(low), Some(high)) = (schema.get("minimum"), schema.get("maximum")) {
+        wanted += &format!(" from {low} to {high}");
+    }
     match (types, &node.value) {
         (_, Value::Null) => format!("has no value: write {wanted}, or leave the field out"),
-        (["string"], Value::Bool(_) | Value::Integer(_) | Value::Float(_)) => {
-            let text = scalar(node).unwrap_or_default();
-            format!(
-                "is {}, but should be a text: write \"{text}\"",
-                kind_in_words(&node.value)
-            )
+        (["string"], Value::Bool(..) | Value::Integer(..) | Value::Float(..)) => {
+            let is = kind_in_words(&node.value);
+            match written(&node.value) {
+                Some(text) => format!("is {is}, but should be a text: write \"{text}\""),
+                None => format!("is {is}, but should be a text: write it in quotes"),
+            }
         }
         (["array"], _) => {
             let is = kind_in_words(&node.value);
             let of_scalars = schema
                 .get("items")
                 .is_none_or(|items| items.get("properties").is_none());
-            match scalar(node).filter(|_| of_scalars) {
+            match written(&node.value).filter(|_| of_scalars) {
                 Some(text) => format!("is {is}, but should be a list: write [\"{text}\"]"),
                 None if matches!(node.value, Value::Map(_)) && !of_scalars => {
                     format!("is {is}, but should be a list: start each element with `- `")
@@ -152,6 +151,17 @@ fn type_problem(node: &Node, types: &[&str], schema: &Json) -> String {
             }
         }
         _ => format!("is {}, but should be {wanted}", kind_in_words(&node.value)),
+    }
+}
+
+/// What was written, if it is one short word or text.
+fn written(value: &Value) -> Option<&str> {
+    match value {
+        Value::Bool(_, text)
+        | Value::Integer(_, text)
+        | Value::Float(_, text)
+        | Value::String(text) => Some(text.as_str()).filter(|text| text.len() <= 80),
+        Value::Null | Value::List(_) | Value::Map(_) => None,
     }
 }
 
@@ -170,7 +180,14 @@ fn limit_problem(value: &Value, schema: &Json) -> Option<String> {
             "maxLength",
             "characters",
         ),
-        Value::Integer(number) => (*number, "minimum", "maximum", ""),
+        Value::Integer(number, text) if number.to_string() != *text => {
+            // `010` is 8 to some readers of YAML and 10 to others.
+            return Some(format!(
+                "`{}` is a number in another notation: write {number}",
+                excerpt(text)
+            ));
+        }
+        Value::Integer(number, _) => (*number, "minimum", "maximum", ""),
         _ => return None,
     };
     let (low, high) = (limit(low), limit(high));
@@ -179,7 +196,7 @@ fn limit_problem(value: &Value, schema: &Json) -> Option<String> {
             Some("the list is empty: leave the field out, or name at least one".to_owned())
         }
         (Value::String(_), Some(low), _) if size < low => Some("the text is empty".to_owned()),
-        (Value::Integer(_), Some(low), Some(high)) if !(low..=high).contains(&size) => {
+        (Value::Integer(..), Some(low), Some(high)) if !(low..=high).contains(&size) => {
             Some(format!("is {size}, but should be {low} to {high}"))
         }
         (_, _, Some(high)) if size > high => {

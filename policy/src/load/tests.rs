@@ -106,7 +106,7 @@ fn malformed_yaml() {
     );
     check_text(
         "kind: SecurityPolicy\nmetadata:\n\tname: a\n",
-        &["p.yaml:3:2: no YAML: the line is indented with a tab; indent with spaces"],
+        &["p.yaml:3:1: no YAML: the line is indented with a tab; indent with spaces"],
     );
     check(
         "  process: { deny: [{ paths: [**/curl] }] }\n",
@@ -115,6 +115,15 @@ fn malformed_yaml() {
            quotes, as in \"**/curl\"",
         ],
     );
+    for list in ["[*]", "[*/curl]", "[**]"] {
+        let found = problems(format!(
+            "{HEAD}  process: {{ deny: [{{ paths: {list} }}] }}\n"
+        ));
+        assert!(
+            found[0].contains("is an alias; write a pattern in quotes"),
+            "{list}: {found:?}"
+        );
+    }
     check_text(
         "metadata: { name: !secret a }\n",
         &["p.yaml:1:19: the tag `!secret` means nothing here: remove it"],

@@ -31,9 +31,11 @@ pub(super) struct Node {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     Null,
-    Bool(bool),
-    Integer(i64),
-    Float(f64),
+    /// With the text it was written as, as for numbers.
+    Bool(bool, String),
+    Integer(i64, String),
+    /// With a point or an exponent, or too large for an integer.
+    Float(f64, String),
     String(String),
     List(Vec<Node>),
     Map(Vec<Entry>),
@@ -64,9 +66,9 @@ impl Node {
         use serde_json::Value as Json;
         match &self.value {
             Value::Null => Json::Null,
-            Value::Bool(value) => (*value).into(),
-            Value::Integer(value) => (*value).into(),
-            Value::Float(value) => (*value).into(),
+            Value::Bool(value, _) => (*value).into(),
+            Value::Integer(value, _) => (*value).into(),
+            Value::Float(value, _) => (*value).into(),
             Value::String(value) => value.as_str().into(),
             Value::List(nodes) => nodes.iter().map(Node::to_json).collect(),
             Value::Map(entries) => {
@@ -92,10 +94,10 @@ impl Node {
             };
             let value = match json {
                 Json::Null => Value::Null,
-                Json::Bool(value) => Value::Bool(*value),
+                Json::Bool(value) => Value::Bool(*value, value.to_string()),
                 Json::Number(number) => match number.as_i64() {
-                    Some(integer) => Value::Integer(integer),
-                    None => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+                    Some(integer) => Value::Integer(integer, number.to_string()),
+                    None => Value::Float(number.as_f64().unwrap_or(f64::NAN), number.to_string()),
                 },
                 Json::String(text) => Value::String(text.clone()),
                 Json::Array(list) => Value::List(list.iter().map(|one| node(one, line)).collect()),
@@ -121,7 +123,9 @@ impl Node {
                 .iter()
                 .map(|entry| 1 + entry.key.len() / 16 + entry.value.weight())
                 .sum(),
-            Value::String(text) => text.len() / 16,
+            Value::String(text) | Value::Float(_, text) | Value::Integer(_, text) => {
+                text.len() / 16
+            }
             _ => 0,
         }
     }
@@ -167,9 +171,15 @@ fn scan_error(error: &ScanError, text: &str) -> YamlError {
         .nth(at.line.saturating_sub(1) as usize)
         .unwrap_or_default();
     let indent = &line[..line.len() - line.trim_start().len()];
-    let message = if indent.contains('\t') {
-        "no YAML: the line is indented with a tab; indent with spaces".to_owned()
-    } else if error.info().contains("unknown anchor") {
+    if let Some(tab) = indent.find('\t') {
+        let message = "no YAML: the line is indented with a tab; indent with spaces".to_owned();
+        let column = tab as u32 + 1;
+        return YamlError {
+            at: Position { column, ..at },
+            message,
+        };
+    }
+    let message = if is_alias(error.info()) {
         "no YAML: text that starts with `*` is an alias; write a pattern in quotes, as in \"**/curl\""
             .to_owned()
     } else if error.info().contains("recursion") {
@@ -178,6 +188,11 @@ fn scan_error(error: &ScanError, text: &str) -> YamlError {
         format!("no YAML: {}", error.info())
     };
     YamlError { at, message }
+}
+
+/// Whether the parser complains about an alias; no policy of ours has one by accident.
+fn is_alias(info: &str) -> bool {
+    info.contains("unknown anchor") || info.contains("anchor or alias")
 }
 
 fn too_deep() -> String {
@@ -332,10 +347,10 @@ fn complex_key(at: Position) -> YamlError {
 /// Keys that look like numbers or truth values are still words.
 fn key_text(node: &Node) -> Result<String, YamlError> {
     match &node.value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Bool(value) => Ok(value.to_string()),
-        Value::Integer(value) => Ok(value.to_string()),
-        Value::Float(value) => Ok(value.to_string()),
+        Value::String(text)
+        | Value::Bool(_, text)
+        | Value::Integer(_, text)
+        | Value::Float(_, text) => Ok(text.clone()),
         Value::Null | Value::List(_) | Value::Map(_) => Err(complex_key(node.at)),
     }
 }
@@ -373,8 +388,8 @@ fn scalar(
 fn plain(text: String) -> Value {
     match text.as_str() {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
-        "true" | "True" | "TRUE" => return Value::Bool(true),
-        "false" | "False" | "FALSE" => return Value::Bool(false),
+        "true" | "True" | "TRUE" => return Value::Bool(true, text),
+        "false" | "False" | "FALSE" => return Value::Bool(false, text),
         _ => {}
     }
     let integer = match text.get(..2) {
@@ -383,14 +398,14 @@ fn plain(text: String) -> Value {
         _ => text.parse().ok(),
     };
     if let Some(integer) = integer {
-        return Value::Integer(integer);
+        return Value::Integer(integer, text);
     }
     let numeric = text
         .bytes()
         .all(|c| c.is_ascii_digit() || b"+-.eE".contains(&c))
         && text.bytes().any(|c| c.is_ascii_digit());
     match text.parse() {
-        Ok(float) if numeric => Value::Float(float),
+        Ok(float) if numeric => Value::Float(float, text),
         _ => Value::String(text),
     }
 }

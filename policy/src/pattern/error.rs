@@ -16,7 +16,10 @@ pub enum PatternError {
         /// Its length.
         bytes: usize,
     },
-    /// NUL, newline and the like.
+    /// NUL, which no name has.
+    #[error("the pattern has a NUL, which no name has: remove it")]
+    Nul,
+    /// Newline and the like.
     #[error("the pattern has a control character (U+{code:04X}): use `?` where a name has one")]
     Control {
         /// Its code point.
@@ -139,7 +142,7 @@ impl PatternError {
             Self::TooLong { .. } | Self::LongComponent { .. } | Self::TooDeep { .. } => {
                 "PatternTooLong"
             }
-            Self::Control { .. } => "ControlCharacter",
+            Self::Control { .. } | Self::Nul => "ControlCharacter",
             Self::Relative { .. } | Self::BareAnyDepth => "RelativePattern",
             Self::TrailingSlash | Self::EmptyComponent | Self::DotComponent { .. } => {
                 "NotCanonical"

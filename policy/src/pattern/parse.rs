@@ -25,7 +25,25 @@ pub(super) fn component(part: &str) -> Result<Component, PatternError> {
             })
         }
         [Token::Literal(name)] => Ok(Component::Literal(name.clone())),
+        _ if spells(&tokens, b".") || spells(&tokens, b"..") => Err(PatternError::DotComponent {
+            component: excerpt(part).into_owned(),
+        }),
         _ => Ok(Component::Glob(Glob::new(tokens))),
+    }
+}
+
+/// Whether a name is one of those that tokens write out, with no character left open.
+fn spells(tokens: &[Token], name: &[u8]) -> bool {
+    match tokens {
+        [] => name.is_empty(),
+        [Token::Literal(text), rest @ ..] => name
+            .strip_prefix(text.as_slice())
+            .is_some_and(|name| spells(rest, name)),
+        // No alternative is empty, so this ends after as many as the name has bytes.
+        [Token::Alternatives(all), rest @ ..] => all.iter().any(|one| {
+            (1..=name.len()).any(|end| spells(one, &name[..end]) && spells(rest, &name[end..]))
+        }),
+        [Token::AnyRun | Token::AnyChar | Token::Class { .. }, ..] => false,
     }
 }
 

@@ -68,6 +68,8 @@ fn a_component_that_matches_one_name_is_a_literal() {
 fn text_survives() {
     for text in [
         "/",
+        "/.?",
+        "/{.?,a}",
         "/a",
         "**/x",
         "/**",
@@ -164,10 +166,13 @@ fn what_is_no_pattern_is_refused_with_what_to_write_instead() {
         ("/a/./b", "NotCanonical", "`.`"),
         ("/a/../b", "NotCanonical", "`..`"),
         (r"/\.\.", "NotCanonical", r"`\.\.`"),
+        ("/{..,a}/b", "NotCanonical", "`{..,a}`"),
+        ("/.{a,.}", "NotCanonical", "`.{a,.}`"),
+        ("/{b,.}{a,.}", "NotCanonical", "`{b,.}{a,.}`"),
         (&long, "PatternTooLong", "256 bytes"),
         (&too_long, "PatternTooLong", "6001 bytes"),
         (&deep, "PatternTooLong", "65 components"),
-        ("/a\0b", "ControlCharacter", "U+0000"),
+        ("/a\0b", "ControlCharacter", "NUL"),
         ("/a\nb", "ControlCharacter", "U+000A"),
         ("/a**", "MisplacedAnyDepth", "`a**`"),
         ("/**.conf", "MisplacedAnyDepth", "`**/`"),
@@ -204,4 +209,5 @@ fn the_longest_names_and_paths_are_fine() {
     parse(&"/x".repeat(64));
     parse(&format!("/**{}", "/x".repeat(64)));
     parse(&format!("/{}*", "{ab,c}".repeat(255)));
+    parse(&format!("/{}", "{ab,c}".repeat(255)));
 }

@@ -22,6 +22,8 @@ pub(crate) enum CidrError {
     Zone(String),
     #[error("`{0}` is a range: write it as CIDRs")]
     Range(String),
+    #[error("`{text}` has a prefix length with leading zeros: write `{plain}`")]
+    Zeros { text: String, plain: String },
     #[error("`{text}` has no prefix length of an IPv{version} address: write 0 to {bits}")]
     Prefix { text: String, version: u8, bits: u8 },
     #[error("`{text}` has address bits behind its prefix: did you mean `{network}`?")]
@@ -52,6 +54,20 @@ pub(crate) fn cidr(text: &str) -> Result<Cidr, CidrError> {
     let (version, bits) = if address.is_ipv4() { (4, 32) } else { (6, 128) };
     let prefix = match prefix {
         None => bits,
+        // `024` is 20 to whoever takes it for octal.
+        Some(digits)
+            if digits.len() > 1
+                && digits.starts_with('0')
+                && digits.bytes().all(|c| c.is_ascii_digit()) =>
+        {
+            let plain = match digits.trim_start_matches('0') {
+                "" => "0",
+                plain => plain,
+            };
+            let plain = format!("{address}/{plain}");
+            let text = owned();
+            return Err(CidrError::Zeros { text, plain });
+        }
         // `parse` would take `+8`.
         Some(digits) => digits
             .bytes()
@@ -100,6 +116,8 @@ fn masked(address: IpAddr, prefix: u8) -> IpAddr {
 /// Why something is no port or range of ports.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PortError {
+    #[error("`{text}` is written in an unusual way: write `{plain}`")]
+    Unusual { text: String, plain: String },
     #[error("`{0}` is no port: write `443`, a range such as `8000-8100`, or leave `ports` out")]
     Syntax(String),
     #[error("port {0} doesn't exist: ports are 0 to 65535")]
@@ -119,6 +137,16 @@ pub(crate) fn ports(port: &Port) -> Result<RangeInclusive<u16>, PortError> {
     };
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (first, last) = (number(first, text)?, number(last, text)?);
+    let plain = if text.contains('-') {
+        format!("{first}-{last}")
+    } else {
+        first.to_string()
+    };
+    // Blanks and leading zeros, which some readers take for octal.
+    if plain != *text {
+        let text = excerpt(text).into_owned();
+        return Err(PortError::Unusual { text, plain });
+    }
     if last < first {
         return Err(PortError::Reversed {
             text: text.clone(),
@@ -202,6 +230,10 @@ mod tests {
                 parsed(bad)
             );
         }
+        for (bad, plain) in [("10.0.0.0/08", "`10.0.0.0/8`"), ("::/00", "`::/0`")] {
+            assert!(parsed(bad).contains("leading zeros"), "{}", parsed(bad));
+            assert!(parsed(bad).ends_with(plain), "{}", parsed(bad));
+        }
         assert!(parsed("[::1]").contains("in brackets"));
         assert!(parsed("fe80::1%eth0").contains("has a zone"));
         assert!(parsed("10.0.0.1-10.0.0.9").contains("write it as CIDRs"));
@@ -239,6 +271,15 @@ mod tests {
             range("8100-8000"),
             "the range `8100-8000` is reversed: did you mean `8000-8100`?"
         );
+        for (unusual, plain) in [
+            (" 80", "80"),
+            ("080", "80"),
+            ("8000 - 8100", "8000-8100"),
+            ("00-1", "0-1"),
+        ] {
+            let expected = format!("`{unusual}` is written in an unusual way: write `{plain}`");
+            assert_eq!(range(unusual), expected);
+        }
         for bad in ["http", "", "-", "80-", "-80", "1-2-3", "*", "+80"] {
             assert!(range(bad).contains("is no port"), "{bad}: {}", range(bad));
         }

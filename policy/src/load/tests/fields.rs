@@ -82,6 +82,54 @@ fn wrong_types_say_what_to_write() {
 }
 
 #[test]
+fn numbers_are_decimal_and_of_a_sensible_size() {
+    let huge = "9".repeat(20);
+    check(
+        &format!(
+            "  severity: {huge}
+  message: 1.10
+  tags: [{}, 0x1F, True]
+  network: {{ deny: [{{ ports: [0x50, 080, +80, {huge}, 8e1, 8.5, 80] }}] }}
+",
+            "9".repeat(100)
+        ),
+        &[
+            "p.yaml:6:13: spec.severity: is a number with too many digits, but should be a number \
+             from 1 to 10",
+            "p.yaml:7:12: spec.message: is a number with a point, but should be a text: write \
+             \"1.10\"",
+            "p.yaml:8:10: spec.tags[0]: is a number with too many digits, but should be a text: \
+             write it in quotes",
+            "p.yaml:8:112: spec.tags[1]: is a number, but should be a text: write \"0x1F\"",
+            "p.yaml:8:118: spec.tags[2]: is `true` or `false`, but should be a text: write \"True\"",
+            "p.yaml:9:31: spec.network.deny[0].ports[0]: `0x50` is a number in another notation: \
+             write 80",
+            "p.yaml:9:37: spec.network.deny[0].ports[1]: `080` is a number in another notation: \
+             write 80",
+            "p.yaml:9:42: spec.network.deny[0].ports[2]: `+80` is a number in another notation: \
+             write 80",
+            "p.yaml:9:47: spec.network.deny[0].ports[3]: is a number with too many digits, but \
+             should be a number or a text",
+            "p.yaml:9:69: spec.network.deny[0].ports[4]: is a number with an exponent, but should \
+             be a number or a text",
+            "p.yaml:9:74: spec.network.deny[0].ports[5]: is a number with a point, but should be a \
+             number or a text",
+        ],
+    );
+}
+
+#[test]
+fn merge_keys_are_said_to_be_none() {
+    check(
+        "  process: &p { deny: [{ paths: [/a] }] }\n  files: { <<: *p }\n",
+        &[
+            "p.yaml:7:12: spec.files[\"<<\"]: merge keys (`<<`) are not read: write the fields out, or use an \
+           alias for a whole value",
+        ],
+    );
+}
+
+#[test]
 fn empty_lists_are_refused_and_not_taken_for_all() {
     let empty = "the list is empty: leave the field out, or name at least one";
     check(
