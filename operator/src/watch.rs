@@ -5,9 +5,10 @@
 //!   ... six kinds                                                ├─► one channel ─► engine
 //! ```
 //!
-//! An object that doesn't parse is a value like any other and never ends a watch. After a
-//! new list, what is missing in it counts as deleted. Failures are retried with back-off
-//! for ever: an API server that is away leaves what is known as it is.
+//! An object that doesn't parse is a value like any other and never ends a watch. The names
+//! in a new list are told after its objects, so that whoever knows of others can forget
+//! them. Failures are retried with back-off for ever: an API server that is away leaves what
+//! is known as it is.
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -76,8 +77,8 @@ impl Kind {
 pub enum Update {
     /// Something happened to an object.
     Change(Box<Change>),
-    /// Everything there is of a kind has been said.
-    Synced(Kind),
+    /// Everything there is of a kind has been said, and these are all its names.
+    Listed(Kind, HashSet<Name>),
 }
 
 /// Watches every kind until the receiver is gone.
@@ -172,9 +173,11 @@ pub fn policy(resource: &ApiResource, object: DynamicObject) -> PolicyObject {
 
 /// An object's place in its kind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Name {
-    namespace: Option<String>,
-    name: String,
+pub struct Name {
+    /// Its namespace, if it has one.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
 }
 
 impl Name {
@@ -217,47 +220,39 @@ impl Follow {
     {
         let stream = watch(api, watcher::Config::default()).default_backoff();
         pin_mut!(stream);
-        let mut known: HashSet<Name> = HashSet::new();
         let mut listed: HashSet<Name> = HashSet::new();
         while let Some(event) = stream.next().await {
             let name = |object: &K| Name {
                 namespace: object.namespace(),
                 name: object.name_any(),
             };
-            let mut said = Vec::new();
-            match event {
-                Ok(Event::Init) => listed.clear(),
+            let said = |object, gone: bool| {
+                let name = name(&object);
+                let object = (!gone).then_some(object);
+                Some(Update::Change(Box::new(change(name, object))))
+            };
+            let said = match event {
+                Ok(Event::Init) => {
+                    listed.clear();
+                    None
+                }
                 Ok(Event::InitApply(object)) => {
-                    let name = name(&object);
-                    listed.insert(name.clone());
-                    said.push(Update::Change(Box::new(change(name, Some(object)))));
+                    listed.insert(name(&object));
+                    said(object, false)
                 }
-                Ok(Event::InitDone) => {
-                    for gone in known.difference(&listed) {
-                        said.push(Update::Change(Box::new(change(gone.clone(), None))));
-                    }
-                    known = std::mem::take(&mut listed);
-                    said.push(Update::Synced(self.kind));
-                }
-                Ok(Event::Apply(object)) => {
-                    let name = name(&object);
-                    known.insert(name.clone());
-                    said.push(Update::Change(Box::new(change(name, Some(object)))));
-                }
-                Ok(Event::Delete(object)) => {
-                    let name = name(&object);
-                    known.remove(&name);
-                    said.push(Update::Change(Box::new(change(name, None))));
-                }
+                Ok(Event::InitDone) => Some(Update::Listed(self.kind, std::mem::take(&mut listed))),
+                Ok(Event::Apply(object)) => said(object, false),
+                Ok(Event::Delete(object)) => said(object, true),
                 Err(error) => {
                     self.metrics.watch_failed(self.kind);
                     tracing::warn!(kind = self.kind.name(), %error, "a watch failed; retrying");
+                    None
                 }
-            }
-            for update in said {
-                if self.updates.send(update).await.is_err() {
-                    return;
-                }
+            };
+            if let Some(update) = said
+                && self.updates.send(update).await.is_err()
+            {
+                return;
             }
         }
     }

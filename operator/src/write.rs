@@ -279,12 +279,12 @@ fn apply() -> PatchParams {
     PatchParams::apply(FIELD_MANAGER).force()
 }
 
-/// What is gone already is as good as deleted.
+/// What is gone already is as good as deleted. A conflict isn't: there may be another object
+/// of this name by now, of which the watch will tell before it is tried again.
 fn gone<T>(result: Result<T, kube::Error>) -> Result<(), kube::Error> {
     match result {
         Ok(_) => Ok(()),
-        // A conflict is about the UID: there is another object of this name by now.
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         Err(error) => Err(error),
     }
 }

@@ -155,6 +155,33 @@ impl Cluster {
         self.dirty_policies.extend(self.policies.keys().cloned());
     }
 
+    /// Names of the namespaces.
+    pub fn namespaces(&self) -> impl Iterator<Item = &String> {
+        self.namespaces.keys()
+    }
+
+    /// Keys of the pods.
+    pub fn pods(&self) -> impl Iterator<Item = &PodKey> {
+        self.pods.keys()
+    }
+
+    /// Keys of the policies of both kinds.
+    pub fn policies(&self) -> impl Iterator<Item = &PolicyKey> {
+        self.policies.keys().map(|key| &**key)
+    }
+
+    /// Keys of the `PodEnforcement`s.
+    pub fn enforcements(&self) -> impl Iterator<Item = &PodKey> {
+        self.enforcements.keys()
+    }
+
+    /// Names of the published rule maps.
+    pub fn rule_maps(&self) -> impl Iterator<Item = &String> {
+        let records = self.rule_maps.iter();
+        let published = records.filter(|(_, record)| record.exists);
+        published.map(|(name, _)| name)
+    }
+
     /// The `PodEnforcement` of a pod.
     pub fn enforcement(&self, key: &PodKey) -> Option<&Enforcement> {
         self.enforcements.get(key)

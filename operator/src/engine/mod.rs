@@ -10,8 +10,11 @@
 //! leader writes. A write is started only when it would change something, one at a time
 //! for each object, and rule maps before the objects that name them.
 
+mod intake;
 mod occurrence;
 mod retries;
+#[cfg(test)]
+mod sequences;
 mod todo;
 mod upkeep;
 
@@ -28,7 +31,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::cluster::{Change, Cluster, Link, PodKey, PolicyKey};
 use crate::metrics::Metrics;
 use crate::review::{Answer, Review};
-use crate::watch::{Kind, Update};
+use crate::watch::Kind;
+use crate::watch::Update;
 use crate::write::{WriteError, Writer};
 use retries::Retries;
 use todo::{Todo, todo};
@@ -111,6 +115,8 @@ pub struct Engine {
     waiting: HashMap<String, BTreeSet<PodKey>>,
     /// Pods that have to be planned again once their write has ended.
     again: BTreeSet<PodKey>,
+    /// Writes in flight whose answer is about something that is not there any more.
+    overtaken: HashSet<Task>,
     retries: Retries<Task>,
     /// Since when `PodEnforcement`s have had no pod.
     orphans: HashMap<PodKey, Instant>,
@@ -147,6 +153,7 @@ impl Engine {
             busy: HashSet::new(),
             waiting: HashMap::new(),
             again: BTreeSet::new(),
+            overtaken: HashSet::new(),
             retries: Retries::default(),
             orphans: HashMap::new(),
             unused: HashMap::new(),
@@ -197,40 +204,6 @@ impl Engine {
         self.settled = false;
         if leading {
             self.cluster.touch_all();
-        }
-    }
-
-    fn take(&mut self, update: Update) {
-        match update {
-            Update::Synced(kind) => {
-                if self.synced.insert(kind) && self.is_synced() {
-                    tracing::info!(sizes = ?self.cluster.sizes(), "everything is listed");
-                }
-            }
-            Update::Change(change) => self.change(*change),
-        }
-    }
-
-    fn change(&mut self, change: Change) {
-        match change {
-            Change::Policy(key, object) => {
-                let identity = |cluster: &Cluster| {
-                    let identity = cluster.identity(&key);
-                    identity.map(|(uid, generation)| (uid.to_owned(), generation))
-                };
-                let before = identity(&self.cluster);
-                self.cluster.apply(Change::Policy(key.clone(), object));
-                if identity(&self.cluster) != before && self.settled {
-                    self.unpublished.push(Instant::now());
-                }
-                if identity(&self.cluster) != before
-                    && let Some(refusal) = self.cluster.refusal(&key)
-                {
-                    self.metrics.failed(refusal.reason());
-                    tracing::warn!(policy = %key, reason = refusal.reason(), "{refusal}");
-                }
-            }
-            change => self.cluster.apply(change),
         }
     }
 
@@ -305,7 +278,13 @@ impl Engine {
         if todo != Todo::Orphan {
             self.orphans.remove(&key);
         }
+        let missing = match &todo {
+            // Also if nothing else differs: somebody may have deleted a rule map.
+            Todo::Nothing | Todo::Apply(_) => self.publish_missing(&key, plan.links),
+            Todo::Orphan | Todo::Delete(_) => false,
+        };
         match todo {
+            _ if missing => {}
             Todo::Nothing => self.metrics.reconciled(task.name(), started.elapsed()),
             Todo::Orphan => self.orphan(key),
             Todo::Delete(uid) => {
@@ -316,24 +295,28 @@ impl Engine {
                 );
             }
             Todo::Apply(spec) => {
-                let mut missing = false;
-                for link in plan.links {
-                    self.unused.remove(&*link.name);
-                    if !self.cluster.is_published(&link.name) {
-                        missing = true;
-                        let waiting = self.waiting.entry(link.name.to_string()).or_default();
-                        waiting.insert(key.clone());
-                        self.publish(link);
-                    }
-                }
-                if !missing {
-                    let writer = self.writer.clone();
-                    self.start(task, async move {
-                        writer.apply_enforcement(key, &plan.owner, &spec).await
-                    });
-                }
+                let writer = self.writer.clone();
+                self.start(task, async move {
+                    writer.apply_enforcement(key, &plan.owner, &spec).await
+                });
             }
         }
+    }
+
+    /// Publishes what isn't yet of the rule maps that a pod needs, and has the pod planned
+    /// again after that; whether there was any.
+    fn publish_missing(&mut self, key: &PodKey, links: Vec<Arc<Link>>) -> bool {
+        let mut missing = false;
+        for link in links {
+            self.unused.remove(&*link.name);
+            if !self.cluster.is_published(&link.name) {
+                missing = true;
+                let waiting = self.waiting.entry(link.name.to_string()).or_default();
+                waiting.insert(key.clone());
+                self.publish(link);
+            }
+        }
+        missing
     }
 
     fn orphan(&mut self, key: PodKey) {
@@ -386,6 +369,7 @@ impl Engine {
             result,
         } = done;
         self.busy.remove(&task);
+        let overtaken = self.overtaken.remove(&task);
         self.metrics.reconciled(task.name(), started.elapsed());
         let waiting = match &task {
             Task::RuleMap(name) => self.waiting.remove(name).unwrap_or_default(),
@@ -395,7 +379,11 @@ impl Engine {
         match result {
             Ok(change) => {
                 self.retries.succeeded(&task);
-                self.cluster.apply(change);
+                if !overtaken {
+                    self.cluster.apply(change);
+                } else if let Task::Pod(key) = task {
+                    self.cluster.touch_pod(key);
+                }
                 for pod in waiting {
                     self.cluster.touch_pod(pod);
                 }
