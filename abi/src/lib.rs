@@ -20,6 +20,7 @@
 pub mod address;
 pub mod automaton;
 pub mod bits;
+pub mod containers;
 pub mod event;
 pub mod fields;
 pub mod limits;

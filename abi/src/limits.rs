@@ -20,6 +20,12 @@ pub const MAX_CGROUPS: u32 = 65_536;
 /// Level in the hierarchy down to which a labelled cgroup is found from those below it
 /// when the map of labels is full.
 pub const MAX_CGROUP_LEVEL: u32 = 64;
+/// Pods whose containers are labelled as their cgroups are made.
+pub const MAX_PODS: u32 = 4_096;
+/// Containers of a kubelet's pods on one node, sandboxes included.
+pub const MAX_CONTAINERS: u32 = 16_384;
+/// Cgroups in which a kubelet makes those of its pods.
+pub const MAX_KUBE_PARENTS: u32 = 64;
 /// Slots of the direct-mapped label cache; a power of two.
 pub const LABEL_SLOTS: u32 = 4_096;
 /// Slots of a container's superblock table; a power of two.

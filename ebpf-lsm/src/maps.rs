@@ -3,9 +3,11 @@
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, PerCpuArray, PerCpuHashMap, RingBuf};
 use aya_ebpf::helpers::generated::bpf_task_storage_get;
 use aya_ebpf::macros::btf_map;
+use bartizan_abi::containers::{Armed, ContainerCgroup, ContainerKey, PodKey};
 use bartizan_abi::event::Event;
 use bartizan_abi::limits::{
-    LABEL_SLOTS, MAX_CGROUPS, MAX_COUNTERS, MAX_TABLES, MAX_WORKLOADS, RING_BYTES,
+    LABEL_SLOTS, MAX_CGROUPS, MAX_CONTAINERS, MAX_COUNTERS, MAX_KUBE_PARENTS, MAX_PODS, MAX_TABLES,
+    MAX_WORKLOADS, RING_BYTES,
 };
 use bartizan_abi::maps::{CounterKey, Label, STATS, Sides, Stat, TaskState};
 
@@ -22,6 +24,35 @@ pub static CGROUPS: HashMap<u64, u32, { MAX_CGROUPS as usize }> = HashMap::new()
 /// 1 once a cgroup below a labelled one could not be labelled, see [`Label`].
 #[btf_map]
 pub static INCOMPLETE: Array<u64, 1> = Array::new();
+
+/// `BPF_F_NO_PREALLOC`: large maps that are nearly empty on most nodes.
+const ON_DEMAND: usize = 1;
+
+/// Cgroups in which kubelets make those of pods.
+#[btf_map]
+pub static KUBE_PARENTS: HashMap<u64, u32, { MAX_KUBE_PARENTS as usize }> = HashMap::new();
+
+/// Workload by pod, of pods that are expected.
+#[btf_map]
+pub static POD_UIDS: HashMap<PodKey, u32, { MAX_PODS as usize }, ON_DEMAND> = HashMap::new();
+
+/// Workload by container id, of containers that are expected.
+#[btf_map]
+pub static CTR_IDS: HashMap<ContainerKey, u32, { MAX_CONTAINERS as usize }, ON_DEMAND> =
+    HashMap::new();
+
+/// Containers of pods, by cgroup.
+#[btf_map]
+pub static CONTAINERS: HashMap<u64, ContainerCgroup, { MAX_CONTAINERS as usize }, ON_DEMAND> =
+    HashMap::new();
+
+/// When containers of pods were armed, by cgroup.
+#[btf_map]
+pub static ARMED: HashMap<u64, Armed, { MAX_CONTAINERS as usize }, ON_DEMAND> = HashMap::new();
+
+/// Cgroup of the sandbox, by pod.
+#[btf_map]
+pub static SANDBOXES: HashMap<PodKey, u64, { MAX_CONTAINERS as usize }, ON_DEMAND> = HashMap::new();
 
 /// Bindings by workload.
 #[btf_map]

@@ -73,6 +73,14 @@ impl Hierarchy {
         })
     }
 
+    /// One that is made up of directories.
+    #[cfg(test)]
+    pub(crate) fn at(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+        }
+    }
+
     /// Where it is mounted.
     pub fn root(&self) -> &Path {
         &self.root

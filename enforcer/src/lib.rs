@@ -18,6 +18,7 @@ pub mod engine;
 pub mod events;
 pub mod failure;
 pub mod http;
+pub mod kubepods;
 pub mod logging;
 pub mod metrics;
 pub mod mounts;

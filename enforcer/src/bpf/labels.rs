@@ -120,6 +120,14 @@ impl Labels {
         }
     }
 
+    pub(super) fn get(&self, cgroup: u64) -> Result<Option<u32>, MapError> {
+        match self.truth.get(&cgroup, 0) {
+            Ok(workload) => Ok(Some(workload)),
+            Err(AyaError::KeyNotFound) => Ok(None),
+            Err(error) => Err(failed("reading a label")(error)),
+        }
+    }
+
     pub(super) fn all(&self) -> Result<Vec<(u64, u32)>, MapError> {
         self.truth
             .iter()

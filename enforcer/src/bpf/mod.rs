@@ -10,6 +10,7 @@ mod error;
 mod inner;
 mod labels;
 mod object;
+mod pods;
 mod programs;
 mod tables;
 mod values;
@@ -27,6 +28,7 @@ pub use btf::BtfError;
 pub use error::{LoadError, MapError};
 use inner::Template;
 use labels::Labels;
+use pods::Pods;
 use tables::Tables;
 use values::KernelKey;
 
@@ -40,6 +42,8 @@ pub struct Kernel {
     counters: PerCpuHashMap<MapData, KernelKey, u64>,
     statistics: PerCpuArray<MapData, u64>,
     labels: Labels,
+    /// What the kernel knows of pods.
+    pub(crate) pods: Pods,
     bindings: Bindings,
     tables: Tables,
     tasks: MapData,
@@ -73,6 +77,7 @@ impl Kernel {
             typed(&mut ebpf, "CGROUPS")?,
             typed(&mut ebpf, "INCOMPLETE")?,
         );
+        let pods = Pods::new(&mut ebpf)?;
         let sides = template(&mut ebpf, "BINDING_TEMPLATE")?;
         let bindings = Bindings::new(data(&mut ebpf, "BINDINGS")?, sides);
         let table = template(&mut ebpf, "TABLE_TEMPLATE")?;
@@ -88,6 +93,7 @@ impl Kernel {
             counters,
             statistics,
             labels,
+            pods,
             bindings,
             tables,
             tasks,
@@ -169,6 +175,11 @@ impl Kernel {
     /// All labelled cgroups, inherited labels included.
     pub fn labels(&self) -> Result<Vec<(u64, u32)>, MapError> {
         self.labels.all()
+    }
+
+    /// Whose label a cgroup has.
+    pub fn label_of(&self, cgroup: u64) -> Result<Option<u32>, MapError> {
+        self.labels.get(cgroup)
     }
 
     /// Tells the kernel that a task is the runtime until its next exec.

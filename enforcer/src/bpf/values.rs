@@ -1,5 +1,6 @@
 //! Map keys and values as aya wants them: plain bytes, owned by this crate.
 
+use bartizan_abi::containers::{Armed, ContainerCgroup};
 use bartizan_abi::maps::{Binding, CounterKey, Label, Sides};
 
 /// [`CounterKey`], for aya.
@@ -18,6 +19,21 @@ const _: () = assert!(size_of::<CounterKey>() == 12 && size_of::<Label>() == 32)
 unsafe impl aya::Pod for KernelKey {}
 // SAFETY: as above.
 unsafe impl aya::Pod for KernelLabel {}
+
+/// [`ContainerCgroup`], for aya.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(super) struct KernelContainer(pub(super) ContainerCgroup);
+
+/// [`Armed`], for aya.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(super) struct KernelArmed(pub(super) Armed);
+
+// SAFETY: `repr(C)` integers without padding (asserted where it is defined).
+unsafe impl aya::Pod for KernelContainer {}
+// SAFETY: as above.
+unsafe impl aya::Pod for KernelArmed {}
 
 /// A binding's bytes.
 pub(super) fn bytes_of(binding: &Binding) -> &[u8] {

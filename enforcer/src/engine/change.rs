@@ -1,11 +1,13 @@
-//! A change of policies: everything is compiled, then loaded, then swapped.
+//! A change of rules: everything is compiled, then loaded, then swapped.
 
+use std::rc::Rc;
 use std::time::Instant;
 
 use bartizan_policy::compile::compile;
+use bartizan_policy::rule_map::RuleMap;
 
 use super::tables::Loaded;
-use super::{Engine, EngineError, Identity, Maps};
+use super::{Engine, EngineError, Identity, Maps, WorkloadId};
 use crate::policies::Policies;
 
 /// What a change of policies did.
@@ -48,8 +50,25 @@ impl<M: Maps> Engine<M> {
     /// Gives all workloads the rules that `policies` mean for them. Nothing is half
     /// applied: on an error all of them have the rules they had.
     pub fn apply(&mut self, policies: &Policies, now: Instant) -> Result<Applied, EngineError> {
+        let enforced = self.workloads.iter();
+        let rules = enforced
+            .filter(|(_, workload)| workload.departed.is_none())
+            .map(|(number, workload)| {
+                let rules = linked(&workload.identity, policies)?;
+                Ok((WorkloadId(*number), rules))
+            })
+            .collect::<Result<Vec<_>, EngineError>>()?;
+        self.replace_rules(&rules, now)
+    }
+
+    /// Gives workloads other rules, as [`Engine::apply`] does: all or none.
+    pub fn replace_rules(
+        &mut self,
+        rules: &[(WorkloadId, Rc<RuleMap>)],
+        now: Instant,
+    ) -> Result<Applied, EngineError> {
         let before = self.tables.len();
-        let result = self.try_apply(policies);
+        let result = self.try_replace(rules);
         self.retire_unused(now);
         let changed = result?;
         Ok(Applied {
@@ -58,9 +77,9 @@ impl<M: Maps> Engine<M> {
         })
     }
 
-    fn try_apply(&mut self, policies: &Policies) -> Result<usize, EngineError> {
+    fn try_replace(&mut self, rules: &[(WorkloadId, Rc<RuleMap>)]) -> Result<usize, EngineError> {
         let start = Instant::now();
-        let swaps = self.prepare(policies)?;
+        let swaps = self.prepare(rules)?;
         let loaded = start.elapsed();
         for (done, swap) in swaps.iter().enumerate() {
             if let Err(error) = self.rebind(swap.workload, &swap.name, swap.new) {
@@ -78,13 +97,14 @@ impl<M: Maps> Engine<M> {
     }
 
     /// Loads what is new and says who gets it.
-    fn prepare(&mut self, policies: &Policies) -> Result<Vec<Swap>, EngineError> {
+    fn prepare(&mut self, rules: &[(WorkloadId, Rc<RuleMap>)]) -> Result<Vec<Swap>, EngineError> {
         let mut fresh = Vec::new();
         let mut found = Vec::new();
-        for (number, workload) in &self.workloads {
-            if workload.departed.is_none() {
-                let source = self.find(&workload.identity, policies, &mut fresh)?;
-                found.push((*number, source));
+        for (id, rules) in rules {
+            let workload = self.workloads.get(&id.0);
+            if let Some(workload) = workload.filter(|workload| workload.departed.is_none()) {
+                let source = self.find(&workload.identity, rules, &mut fresh)?;
+                found.push((id.0, source));
             }
         }
         let numbers = self.load(fresh)?;
@@ -106,30 +126,23 @@ impl<M: Maps> Engine<M> {
     pub(super) fn find(
         &self,
         identity: &Identity,
-        policies: &Policies,
+        rules: &Rc<RuleMap>,
         fresh: &mut Vec<Loaded>,
     ) -> Result<Source, EngineError> {
-        let workload = || identity.name.clone();
-        let rules = policies
-            .rules_for(&identity.workload)
-            .map_err(|source| EngineError::Link {
-                workload: workload(),
-                source,
-            })?;
-        if let Some(number) = self.tables.find(&rules) {
+        if let Some(number) = self.tables.find(rules) {
             return Ok(Source::Loaded(number));
         }
-        if let Some(index) = fresh.iter().position(|other| *other.rules == rules) {
+        if let Some(index) = fresh.iter().position(|other| other.rules == *rules) {
             return Ok(Source::Fresh(index));
         }
         let start = Instant::now();
-        let bytes = compile(&rules).map_err(|source| EngineError::Compile {
-            workload: workload(),
+        let bytes = compile(rules).map_err(|source| EngineError::Compile {
+            workload: identity.name.clone(),
             source,
         })?;
         let (took, size) = (start.elapsed(), bytes.len());
         tracing::debug!(?took, size, workload = %identity.name, "table compiled");
-        fresh.push(Loaded::new(rules, bytes));
+        fresh.push(Loaded::new(Rc::clone(rules), bytes));
         Ok(Source::Fresh(fresh.len() - 1))
     }
 
@@ -163,4 +176,13 @@ impl<M: Maps> Engine<M> {
         }
         Ok(())
     }
+}
+
+/// What policies mean for one workload.
+pub(super) fn linked(identity: &Identity, policies: &Policies) -> Result<Rc<RuleMap>, EngineError> {
+    let rules = policies.rules_for(&identity.workload);
+    rules.map(Rc::new).map_err(|source| EngineError::Link {
+        workload: identity.name.clone(),
+        source,
+    })
 }

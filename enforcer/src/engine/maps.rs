@@ -1,12 +1,16 @@
 //! What the engine needs of the kernel.
 
+use bartizan_abi::containers::{Armed, ContainerCgroup, ContainerKey, PodKey};
 use bartizan_abi::maps::{Binding, CounterKey, STATS};
 use bartizan_abi::op::Ops;
 
 use crate::bpf::{Kernel, LoadError, MapError};
 
 /// The kernel's maps as the engine uses them; [`Kernel`] has the descriptions.
-#[expect(missing_docs, reason = "each is the method of Kernel by the same name")]
+#[expect(
+    missing_docs,
+    reason = "each is the method of Kernel, or of its maps of pods, by the same name"
+)]
 pub trait Maps {
     fn require(&mut self, ops: Ops) -> Result<(), LoadError>;
     fn add_tables(&mut self, tables: &[&[u8]]) -> Result<Vec<u32>, MapError>;
@@ -16,6 +20,16 @@ pub trait Maps {
     fn label(&mut self, cgroup: u64, workload: u32) -> Result<(), MapError>;
     fn unlabel(&mut self, cgroup: u64) -> Result<(), MapError>;
     fn labels(&self) -> Result<Vec<(u64, u32)>, MapError>;
+    fn label_of(&self, cgroup: u64) -> Result<Option<u32>, MapError>;
+    fn add_kube_parent(&mut self, cgroup: u64) -> Result<(), MapError>;
+    fn expect_pod(&mut self, pod: &PodKey, workload: u32) -> Result<(), MapError>;
+    fn forget_pod(&mut self, pod: &PodKey) -> Result<(), MapError>;
+    fn expect_container(&mut self, id: &ContainerKey, workload: u32) -> Result<(), MapError>;
+    fn forget_container(&mut self, id: &ContainerKey) -> Result<(), MapError>;
+    fn containers(&self) -> Result<Vec<(u64, ContainerCgroup)>, MapError>;
+    fn add_container(&mut self, cgroup: u64, container: &ContainerCgroup) -> Result<(), MapError>;
+    fn armed(&self, cgroup: u64) -> Result<Option<Armed>, MapError>;
+    fn set_armed(&mut self, cgroup: u64, armed: Armed) -> Result<(), MapError>;
     fn counters(&self) -> Result<Vec<(CounterKey, u64)>, MapError>;
     fn remove_counters(&mut self, keys: &[CounterKey]) -> Result<(), MapError>;
     fn stats(&self) -> Result<[u64; STATS as usize], MapError>;
@@ -52,6 +66,46 @@ impl Maps for Kernel {
 
     fn labels(&self) -> Result<Vec<(u64, u32)>, MapError> {
         Self::labels(self)
+    }
+
+    fn label_of(&self, cgroup: u64) -> Result<Option<u32>, MapError> {
+        Self::label_of(self, cgroup)
+    }
+
+    fn add_kube_parent(&mut self, cgroup: u64) -> Result<(), MapError> {
+        self.pods.add_parent(cgroup)
+    }
+
+    fn expect_pod(&mut self, pod: &PodKey, workload: u32) -> Result<(), MapError> {
+        self.pods.expect_pod(pod, workload)
+    }
+
+    fn forget_pod(&mut self, pod: &PodKey) -> Result<(), MapError> {
+        self.pods.forget_pod(pod)
+    }
+
+    fn expect_container(&mut self, id: &ContainerKey, workload: u32) -> Result<(), MapError> {
+        self.pods.expect_container(id, workload)
+    }
+
+    fn forget_container(&mut self, id: &ContainerKey) -> Result<(), MapError> {
+        self.pods.forget_container(id)
+    }
+
+    fn containers(&self) -> Result<Vec<(u64, ContainerCgroup)>, MapError> {
+        self.pods.containers()
+    }
+
+    fn add_container(&mut self, cgroup: u64, container: &ContainerCgroup) -> Result<(), MapError> {
+        self.pods.add_container(cgroup, container)
+    }
+
+    fn armed(&self, cgroup: u64) -> Result<Option<Armed>, MapError> {
+        self.pods.armed(cgroup)
+    }
+
+    fn set_armed(&mut self, cgroup: u64, armed: Armed) -> Result<(), MapError> {
+        self.pods.set_armed(cgroup, armed)
     }
 
     fn counters(&self) -> Result<Vec<(CounterKey, u64)>, MapError> {

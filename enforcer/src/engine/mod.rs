@@ -17,6 +17,7 @@ mod change;
 mod describe;
 mod error;
 mod maps;
+mod pods;
 mod series;
 mod sweep;
 mod tables;
@@ -38,6 +39,8 @@ pub use change::Applied;
 pub use describe::Moment;
 pub use error::EngineError;
 pub use maps::Maps;
+use pods::Pods;
+pub use pods::{Arming, FirstExec, Found, How};
 use series::Tally;
 pub use series::{Counted, Series};
 use tables::Tables;
@@ -87,6 +90,7 @@ pub struct Engine<M> {
     workloads: BTreeMap<u32, Workload>,
     generation: u64,
     tally: Tally,
+    pods: Pods,
 }
 
 impl<M: Maps> Engine<M> {
@@ -98,6 +102,7 @@ impl<M: Maps> Engine<M> {
             workloads: BTreeMap::new(),
             generation: 0,
             tally: Tally::default(),
+            pods: Pods::default(),
         }
     }
 
@@ -124,19 +129,32 @@ impl<M: Maps> Engine<M> {
         self.tables.len()
     }
 
-    /// Gives a new workload its rules. Its mounts are provisional until
-    /// [`Engine::set_mounts`]; nothing is enforced before [`Engine::label`].
+    /// Gives a new workload the rules that `policies` mean for it, see
+    /// [`Engine::add_rules`].
     pub fn add(
         &mut self,
         identity: Identity,
         policies: &Policies,
         now: Instant,
     ) -> Result<WorkloadId, EngineError> {
+        let rules = change::linked(&identity, policies)?;
+        self.add_rules(identity, &rules, now)
+    }
+
+    /// Gives a new workload its rules. Its mounts are provisional until
+    /// [`Engine::set_mounts`]; nothing is enforced before [`Engine::label`],
+    /// [`Engine::expect_pod`] or [`Engine::expect_container`].
+    pub fn add_rules(
+        &mut self,
+        identity: Identity,
+        rules: &Rc<RuleMap>,
+        now: Instant,
+    ) -> Result<WorkloadId, EngineError> {
         let number = (1..MAX_WORKLOADS)
             .find(|number| !self.workloads.contains_key(number))
             .ok_or(EngineError::TooManyWorkloads)?;
         let mut fresh = Vec::new();
-        let source = self.find(&identity, policies, &mut fresh)?;
+        let source = self.find(&identity, rules, &mut fresh)?;
         let table = source.number(&self.load(fresh)?);
         let mounts = MountTable::provisional();
         if let Err(error) = self.bind(number, &identity.name, &mounts, table) {
@@ -156,7 +174,7 @@ impl<M: Maps> Engine<M> {
         Ok(WorkloadId(number))
     }
 
-    /// Replaces a workload's mount table.
+    /// Replaces a workload's mount table: once its container has started.
     pub fn set_mounts(&mut self, id: WorkloadId, mounts: MountTable) -> Result<(), EngineError> {
         let Some(workload) = self.workloads.get(&id.0) else {
             return Ok(());
@@ -169,7 +187,7 @@ impl<M: Maps> Engine<M> {
         if let Some(workload) = self.workloads.get_mut(&id.0) {
             workload.mounts = mounts;
         }
-        Ok(())
+        self.cache_labels(id)
     }
 
     /// Whether the workload's mount table is still to be taken.
@@ -215,8 +233,10 @@ impl<M: Maps> Engine<M> {
         Ok(())
     }
 
-    /// Takes a workload out of enforcement.
+    /// Takes a workload out of enforcement; pods and containers that are expected under it
+    /// are forgotten.
     pub fn remove(&mut self, id: WorkloadId, now: Instant) -> Result<(), EngineError> {
+        self.forget_all_of(id)?;
         self.unlabel(id)?;
         self.maps.unbind(id.0).map_err(EngineError::Maps)?;
         if let Some(workload) = self.workloads.get_mut(&id.0) {

@@ -17,10 +17,10 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    pub(super) fn new(rules: RuleMap, mut bytes: Vec<u8>) -> Self {
+    pub(super) fn new(rules: Rc<RuleMap>, mut bytes: Vec<u8>) -> Self {
         bytes.shrink_to_fit();
         Self {
-            rules: Rc::new(rules),
+            rules,
             bytes,
             retired: None,
         }
@@ -57,10 +57,10 @@ impl Tables {
     }
 
     /// The table with exactly these rules; one on its way out will do.
-    pub(super) fn find(&self, rules: &RuleMap) -> Option<u32> {
+    pub(super) fn find(&self, rules: &Rc<RuleMap>) -> Option<u32> {
         self.0
             .iter()
-            .find(|(_, loaded)| *loaded.rules == *rules)
+            .find(|(_, loaded)| Rc::ptr_eq(&loaded.rules, rules) || loaded.rules == *rules)
             .map(|(number, _)| *number)
     }
 

@@ -1,7 +1,10 @@
 //! The order of kernel calls, and what is enforced after each change.
 
+mod pods;
+
 use std::cell::RefCell;
 
+use bartizan_abi::containers::{Armed, ContainerCgroup, ContainerKey, PodKey};
 use bartizan_abi::maps::{Binding, CounterKey, PROVISIONAL, STATS};
 use bartizan_abi::op::Operation;
 use bartizan_abi::verdict::Outcome;
@@ -22,6 +25,11 @@ struct Fake {
     bindings: BTreeMap<u32, (u32, u32)>,
     generations: Vec<u64>,
     labels: BTreeMap<u64, u32>,
+    parents: Vec<u64>,
+    uids: BTreeMap<PodKey, u32>,
+    ids: BTreeMap<ContainerKey, u32>,
+    containers: BTreeMap<u64, ContainerCgroup>,
+    armed: BTreeMap<u64, Armed>,
     counters: RefCell<BTreeMap<CounterKey, u64>>,
     /// The `bind` that fails, counted from 1.
     failing_bind: Option<u32>,
@@ -107,6 +115,58 @@ impl Maps for Fake {
             .iter()
             .map(|(cgroup, workload)| (*cgroup, *workload))
             .collect())
+    }
+
+    fn label_of(&self, cgroup: u64) -> Result<Option<u32>, MapError> {
+        Ok(self.labels.get(&cgroup).copied())
+    }
+
+    fn add_kube_parent(&mut self, cgroup: u64) -> Result<(), MapError> {
+        self.parents.push(cgroup);
+        Ok(())
+    }
+
+    fn expect_pod(&mut self, pod: &PodKey, workload: u32) -> Result<(), MapError> {
+        assert!(self.bindings.contains_key(&workload), "expected unbound");
+        self.uids.insert(*pod, workload);
+        Ok(())
+    }
+
+    fn forget_pod(&mut self, pod: &PodKey) -> Result<(), MapError> {
+        self.uids.remove(pod);
+        Ok(())
+    }
+
+    fn expect_container(&mut self, id: &ContainerKey, workload: u32) -> Result<(), MapError> {
+        assert!(self.bindings.contains_key(&workload), "expected unbound");
+        self.ids.insert(*id, workload);
+        Ok(())
+    }
+
+    fn forget_container(&mut self, id: &ContainerKey) -> Result<(), MapError> {
+        self.ids.remove(id);
+        Ok(())
+    }
+
+    fn containers(&self) -> Result<Vec<(u64, ContainerCgroup)>, MapError> {
+        let containers = self.containers.iter();
+        Ok(containers
+            .map(|(cgroup, found)| (*cgroup, *found))
+            .collect())
+    }
+
+    fn add_container(&mut self, cgroup: u64, container: &ContainerCgroup) -> Result<(), MapError> {
+        self.containers.entry(cgroup).or_insert(*container);
+        Ok(())
+    }
+
+    fn armed(&self, cgroup: u64) -> Result<Option<Armed>, MapError> {
+        Ok(self.armed.get(&cgroup).copied())
+    }
+
+    fn set_armed(&mut self, cgroup: u64, armed: Armed) -> Result<(), MapError> {
+        self.armed.entry(cgroup).or_insert(armed);
+        Ok(())
     }
 
     fn counters(&self) -> Result<Vec<(CounterKey, u64)>, MapError> {

@@ -1,0 +1,123 @@
+//! Maps about the containers of pods: [`bartizan_abi::containers`] says what is in them.
+
+use aya::maps::{HashMap, MapData, MapError as AyaError};
+use bartizan_abi::containers::{Armed, ContainerCgroup, ContainerKey, PodKey};
+use bartizan_abi::limits::{MAX_CONTAINERS, MAX_KUBE_PARENTS, MAX_PODS};
+
+use super::error::{LoadError, MapError};
+use super::values::{KernelArmed, KernelContainer};
+
+/// `BPF_NOEXIST`: what the kernel has put there stays.
+const NOEXIST: u64 = 1;
+
+pub(crate) struct Pods {
+    parents: HashMap<MapData, u64, u32>,
+    uids: HashMap<MapData, PodKey, u32>,
+    ids: HashMap<MapData, ContainerKey, u32>,
+    containers: HashMap<MapData, u64, KernelContainer>,
+    armed: HashMap<MapData, u64, KernelArmed>,
+}
+
+impl Pods {
+    pub(super) fn new(ebpf: &mut aya::Ebpf) -> Result<Self, LoadError> {
+        Ok(Self {
+            parents: super::typed(ebpf, "KUBE_PARENTS")?,
+            uids: super::typed(ebpf, "POD_UIDS")?,
+            ids: super::typed(ebpf, "CTR_IDS")?,
+            containers: super::typed(ebpf, "CONTAINERS")?,
+            armed: super::typed(ebpf, "ARMED")?,
+        })
+    }
+
+    /// Makes the kernel look at the names of cgroups two levels below this one.
+    pub(crate) fn add_parent(&mut self, cgroup: u64) -> Result<(), MapError> {
+        let result = self.parents.insert(cgroup, 1, 0);
+        inserted(result, "cgroup of a kubelet", MAX_KUBE_PARENTS)
+    }
+
+    /// Makes the kernel label containers of a pod as their cgroups are made.
+    pub(crate) fn expect_pod(&mut self, pod: &PodKey, workload: u32) -> Result<(), MapError> {
+        let result = self.uids.insert(pod, workload, 0);
+        inserted(result, "pod", MAX_PODS)
+    }
+
+    pub(crate) fn forget_pod(&mut self, pod: &PodKey) -> Result<(), MapError> {
+        removed(self.uids.remove(pod))
+    }
+
+    /// Makes the kernel label a container as its cgroup is made.
+    pub(crate) fn expect_container(
+        &mut self,
+        id: &ContainerKey,
+        workload: u32,
+    ) -> Result<(), MapError> {
+        let result = self.ids.insert(id, workload, 0);
+        inserted(result, "expected container", MAX_CONTAINERS)
+    }
+
+    pub(crate) fn forget_container(&mut self, id: &ContainerKey) -> Result<(), MapError> {
+        removed(self.ids.remove(id))
+    }
+
+    /// All containers that exist, by their cgroups.
+    pub(crate) fn containers(&self) -> Result<Vec<(u64, ContainerCgroup)>, MapError> {
+        let entries = self.containers.iter();
+        entries
+            .map(|entry| entry.map(|(cgroup, container)| (cgroup, container.0)))
+            .collect::<Result<_, _>>()
+            .map_err(failed("reading the containers"))
+    }
+
+    /// Adds a container that was there before; one that the kernel has seen stays.
+    pub(crate) fn add_container(
+        &mut self,
+        cgroup: u64,
+        container: &ContainerCgroup,
+    ) -> Result<(), MapError> {
+        let container = KernelContainer(*container);
+        let result = self.containers.insert(cgroup, container, NOEXIST);
+        inserted(result, "container", MAX_CONTAINERS)
+    }
+
+    /// When a container's cgroup was armed.
+    pub(crate) fn armed(&self, cgroup: u64) -> Result<Option<Armed>, MapError> {
+        match self.armed.get(&cgroup, 0) {
+            Ok(armed) => Ok(Some(armed.0)),
+            Err(AyaError::KeyNotFound) => Ok(None),
+            Err(error) => Err(failed("reading when a container was armed")(error)),
+        }
+    }
+
+    /// Remembers when a container was armed; the first time counts.
+    pub(crate) fn set_armed(&mut self, cgroup: u64, armed: Armed) -> Result<(), MapError> {
+        let result = self.armed.insert(cgroup, KernelArmed(armed), NOEXIST);
+        inserted(result, "container", MAX_CONTAINERS)
+    }
+}
+
+fn errno(error: &AyaError) -> Option<i32> {
+    match error {
+        AyaError::SyscallError(error) => error.io_error.raw_os_error(),
+        _ => None,
+    }
+}
+
+fn inserted(result: Result<(), AyaError>, what: &'static str, limit: u32) -> Result<(), MapError> {
+    match result {
+        Err(error) if errno(&error) == Some(libc::E2BIG) => Err(MapError::Full { what, limit }),
+        Err(error) if errno(&error) == Some(libc::EEXIST) => Ok(()),
+        result => result.map_err(failed("telling the kernel of a pod")),
+    }
+}
+
+fn removed(result: Result<(), AyaError>) -> Result<(), MapError> {
+    match result {
+        Err(AyaError::KeyNotFound) => Ok(()),
+        Err(error) if errno(&error) == Some(libc::ENOENT) => Ok(()),
+        result => result.map_err(failed("making the kernel forget a pod")),
+    }
+}
+
+fn failed(operation: &'static str) -> impl Fn(AyaError) -> MapError {
+    move |source| MapError::Aya { operation, source }
+}
