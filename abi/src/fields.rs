@@ -92,6 +92,8 @@ pub const FIELDS: &[Field] = &[
         bits: true,
         ..field("TASK_IN_EXECVE", "task_struct", "in_execve")
     },
+    field("TASK_CGROUPS", "task_struct", "cgroups"),
+    field("CSS_SET_CGROUP", "css_set", "dfl_cgrp"),
     field("CRED_FSUID", "cred", "fsuid"),
     field("MM_EXE_FILE", "mm_struct", "exe_file"),
     field("FS_ROOT", "fs_struct", "root.dentry"),
@@ -101,8 +103,11 @@ pub const FIELDS: &[Field] = &[
     field("MSG_NAME", "msghdr", "msg_name"),
     field("CGROUP_KN", "cgroup", "kn"),
     field("CGROUP_PARENT", "cgroup", "self.parent"),
+    field("CGROUP_ROOT", "cgroup", "root"),
+    field("ROOT_HIERARCHY", "cgroup_root", "hierarchy_id"),
     field("CSS_CGROUP", "cgroup_subsys_state", "cgroup"),
     field("KN_ID", "kernfs_node", "id"),
+    field("KN_NAME", "kernfs_node", "name"),
     Field {
         global: "BACKING_PATH",
         structure: "backing_file",

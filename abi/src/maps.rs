@@ -124,15 +124,25 @@ pub struct TaskState {
     pub exec_id: u64,
     /// Class of the task's executable.
     pub subject: u32,
-    /// [`TASK_RUNTIME`] or 0.
+    /// [`TASK_SETUP`], [`TASK_CONTAINER`], or 0: container code that nobody looked at.
     pub state: u32,
+    /// Root directory (address of its dentry) in which a task in set-up is the runtime; 0
+    /// if its next exec is the container's, wherever it is.
+    pub root: u64,
+    /// Cgroup of the container that it sets up, 0 for none of a pod.
+    pub container: u64,
+    /// Until when a task in set-up may do in another root what isn't allowed, ns; 0 as
+    /// long as it has not tried.
+    pub until: u64,
 }
 
-/// The task is the runtime, about to start the container; ends with its first exec.
-pub const TASK_RUNTIME: u32 = 1;
-/// [`TaskState::exec_id`] of a task marked from user space: the program that judges
-/// its exec fills in the real one.
-pub const TASK_ANY_EXEC: u64 = u64::MAX;
+/// The task is a runtime's, about to start a container or a command in one; ends with its
+/// first exec in another root.
+pub const TASK_SETUP: u32 = 1;
+/// The task was in set-up and isn't any more.
+pub const TASK_CONTAINER: u32 = 2;
+/// How long a task in set-up may do in the container's root what isn't allowed, ns.
+pub const SETUP_LIMIT: u64 = 60_000_000_000;
 
 /// Key of a denial counter.
 #[repr(C)]
@@ -167,7 +177,13 @@ pub enum Stat {
     LabelFailures = 4,
     /// Cgroups that inherited a label.
     Inherited = 5,
+    /// Tasks of a runtime that found no room for their state, and were judged.
+    SetupFailures = 6,
+    /// Containers of pods that found no room to be remembered; their set-up is judged.
+    ContainerFailures = 7,
+    /// Tasks that were in set-up for too long, and are judged since.
+    SetupExpired = 8,
 }
 
 /// Number of [`Stat`]s.
-pub const STATS: u32 = 8;
+pub const STATS: u32 = 16;

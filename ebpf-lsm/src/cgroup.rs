@@ -2,39 +2,96 @@
 //! be in it (`cgroup_mkdir` fires before the directory can be looked up). One that finds
 //! no room for its label is marked, so that its tasks ask the cgroups above it.
 
+use aya_ebpf::helpers::bpf_get_current_cgroup_id;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use bartizan_abi::limits::LABEL_SLOTS;
 use bartizan_abi::maps::Stat;
 
 use crate::identity::{is_incomplete, listed, workload_of};
-use crate::kernel::{CGROUP_KN, CGROUP_PARENT, CSS_CGROUP, KN_ID, Object, load};
-use crate::maps::{CGROUPS, INCOMPLETE, LABELS, count};
+use crate::kernel::{
+    CGROUP_KN, CGROUP_PARENT, CGROUP_ROOT, CSS_CGROUP, KN_ID, Object, ROOT_HIERARCHY, load,
+};
+use crate::lineage::is_current_in_container;
+use crate::maps::{CGROUPS, CONTAINERS, INCOMPLETE, LABELS, count};
+use crate::pods;
 
+/// A cgroup's number: its directory's inode.
 #[inline(always)]
-fn id(cgroup: Object) -> u64 {
+pub fn id(cgroup: Object) -> u64 {
     let node: Object = load(cgroup, &CGROUP_KN);
     load(node, &KN_ID)
 }
 
-/// A cgroup was made: inherit.
+/// The cgroup above, NULL above the root.
+#[inline(always)]
+pub fn parent(cgroup: Object) -> Object {
+    let css: Object = load(cgroup, &CGROUP_PARENT);
+    if css.is_null() {
+        return core::ptr::null();
+    }
+    load(css, &CSS_CGROUP)
+}
+
+/// It is of the hierarchy whose numbers count: those of v1 hierarchies may be the same.
+#[inline(always)]
+pub fn is_unified(cgroup: Object) -> bool {
+    let root: Object = load(cgroup, &CGROUP_ROOT);
+    load::<u32>(root, &ROOT_HIERARCHY) == 0
+}
+
+/// The container of a pod that a cgroup is, or is right below; 0 for none.
+#[inline(always)]
+pub fn container_of(cgroup: Object) -> u64 {
+    let own = id(cgroup);
+    if CONTAINERS.get_ptr(own).is_some() {
+        return own;
+    }
+    let above = parent(cgroup);
+    if above.is_null() {
+        return 0;
+    }
+    let above = id(above);
+    if CONTAINERS.get_ptr(above).is_some() {
+        return above;
+    }
+    0
+}
+
+/// A cgroup was made: it inherits its parent's label, else its maker's. Only if neither
+/// has one, and the maker is in no container, its name says whose it is.
 #[btf_tracepoint(function = "cgroup_mkdir")]
 pub fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
     let cgroup: Object = ctx.arg(0);
-    let css: Object = load(cgroup, &CGROUP_PARENT);
-    if css.is_null() {
+    if !is_unified(cgroup) {
         return 0;
     }
-    let parent: Object = load(css, &CSS_CGROUP);
-    let child = id(cgroup);
-    let Some(workload) = workload_of(id(parent), listed) else {
-        if is_incomplete() {
-            // Its parent may be one that found no room.
-            make_busy(child);
-        }
+    let above = parent(cgroup);
+    if above.is_null() {
         return 0;
-    };
-    if CGROUPS.insert(child, workload, 0).is_err() {
+    }
+    let child = id(cgroup);
+    // SAFETY: no arguments.
+    let maker = unsafe { bpf_get_current_cgroup_id() };
+    let inherited = workload_of(id(above), listed).or_else(|| workload_of(maker, listed));
+    if let Some(workload) = inherited {
+        label(child, workload);
+        return 0;
+    }
+    if is_incomplete() {
+        // Its parent may be one that found no room.
+        make_busy(child);
+    }
+    if !is_current_in_container() {
+        pods::found(cgroup, above);
+    }
+    0
+}
+
+/// Puts a new cgroup under a workload's rules.
+#[inline(always)]
+pub fn label(cgroup: u64, workload: u32) {
+    if CGROUPS.insert(cgroup, workload, 0).is_err() {
         count(Stat::LabelFailures);
         if let Some(word) = INCOMPLETE.get_ptr_mut(0) {
             // SAFETY: a map value, which only ever goes from 0 to 1.
@@ -43,8 +100,7 @@ pub fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
     } else {
         count(Stat::Inherited);
     }
-    make_busy(child);
-    0
+    make_busy(cgroup);
 }
 
 /// Makes lookups of a cgroup go on where the cache ends.
@@ -60,9 +116,13 @@ fn make_busy(cgroup: u64) {
 #[btf_tracepoint(function = "cgroup_rmdir")]
 pub fn cgroup_rmdir(ctx: BtfTracePointContext) -> i32 {
     let cgroup: Object = ctx.arg(0);
+    if !is_unified(cgroup) {
+        return 0;
+    }
     let gone = id(cgroup);
     if workload_of(gone, listed).is_some() {
         let _ = CGROUPS.remove(gone);
     }
+    pods::gone(gone);
     0
 }

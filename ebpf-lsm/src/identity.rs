@@ -8,6 +8,7 @@ use bartizan_abi::op::Ops;
 use bartizan_abi::table::{At, Table, header};
 
 use crate::maps::{BINDINGS, CGROUPS, INCOMPLETE, LABELS, TABLES, count};
+use crate::pods::expected;
 use crate::table::{Compiled, TableValue};
 
 /// A managed task's rules.
@@ -104,6 +105,10 @@ pub extern "C" fn behind_cache(cgroup: u64) -> u64 {
         }
         if let Some(label) = listed(above) {
             workload = u64::from(label);
+        }
+        let label = expected(above);
+        if label != 0 {
+            workload = label;
         }
     }
     workload

@@ -3,13 +3,14 @@
 
 use aya_ebpf::helpers::bpf_get_current_task_btf;
 use bartizan_abi::fields::dentry::INODE;
-use bartizan_abi::op::Ops;
+use bartizan_abi::op::{Operation, Ops};
 use bartizan_abi::rows::{defaults, is_settled, masks, record_at, unresolved_defaults};
 use bartizan_abi::table::{At, Automaton, Table, header};
 use bartizan_abi::verdict::{Decision, Masks, Outcome, decide};
 
 use crate::identity::Rules;
 use crate::kernel::{CRED_FSUID, INODE_UID, Object, TASK_CRED, load, peek, try_peek};
+use crate::lineage::is_exempt;
 use crate::maps::count;
 use crate::report::{Report, report};
 use crate::subject::subject;
@@ -135,13 +136,22 @@ pub fn judge_row(rules: &Rules, row: u64, ops: Ops, target: &Target, quiet: bool
         return false;
     }
     if quiet {
-        return decision.outcome == Outcome::Deny;
+        return decision.outcome == Outcome::Deny && is_exempt(0) == 0;
     }
     finish(rules, decision, [record, record], target)
 }
 
+/// 1 if running a program is among them.
+#[inline(always)]
+fn exec_in(ops: Ops) -> u64 {
+    u64::from(ops & Operation::Exec.bit() != 0)
+}
+
 #[inline(always)]
 fn finish(rules: &Rules, decision: Decision, records: [u64; 2], target: &Target) -> bool {
+    if is_exempt(exec_in(decision.ops)) != 0 {
+        return false;
+    }
     let what = Report {
         outcome: decision.outcome as u32,
         ops: decision.ops,

@@ -5,7 +5,7 @@
 //! missing or can't be made only costs another walk.
 
 use aya_ebpf::helpers::bpf_get_current_task_btf;
-use bartizan_abi::maps::{TASK_ANY_EXEC, TASK_RUNTIME};
+use bartizan_abi::maps::TASK_SETUP;
 use bartizan_abi::table::{At, Automaton, SUBJECT_RUNTIME, SUBJECT_UNRESOLVED, Table, header};
 
 use crate::identity::Rules;
@@ -33,13 +33,6 @@ pub fn subject(rules: &Rules) -> u64 {
     if rules.table.header().u32(header::SUBJECTS) == 1 {
         return 0;
     }
-    looked_at(rules)
-}
-
-/// The current task's subject, and with it what it has to be told from: an exec ends the
-/// runtime's state only if the task was looked at before.
-#[inline(always)]
-pub fn looked_at(rules: &Rules) -> u64 {
     // SAFETY: no arguments.
     let task: Object = unsafe { bpf_get_current_task_btf() }.cast_const().cast();
     let exec_id: u64 = load(task, &TASK_EXEC_ID);
@@ -48,10 +41,7 @@ pub fn looked_at(rules: &Rules) -> u64 {
     if let Some(state) = state {
         // SAFETY: storage of the current task, which only it changes.
         let state = unsafe { &mut *state };
-        if state.state == TASK_RUNTIME
-            && (state.exec_id == exec_id || state.exec_id == TASK_ANY_EXEC)
-        {
-            state.exec_id = exec_id;
+        if state.state == TASK_SETUP {
             return SUBJECT_RUNTIME;
         }
         if state.generation == generation && state.exec_id == exec_id {
@@ -73,7 +63,6 @@ pub fn looked_at(rules: &Rules) -> u64 {
         state.subject = subject as u32;
         state.exec_id = exec_id;
         state.generation = generation;
-        state.state = 0;
     }
     subject
 }

@@ -207,7 +207,7 @@ impl Snapshot {
 }
 
 /// The kernel's counts that are shown as they are: name and help.
-const STATISTICS: [(Stat, &str, &str); 5] = [
+const STATISTICS: [(Stat, &str, &str); 8] = [
     (
         Stat::RingDrops,
         "ring_drops",
@@ -231,7 +231,22 @@ const STATISTICS: [(Stat, &str, &str); 5] = [
     (
         Stat::LabelFailures,
         "label_failures",
-        "Child cgroups that found no room for their label",
+        "Cgroups that found no room for their label",
+    ),
+    (
+        Stat::SetupFailures,
+        "setup_failures",
+        "Tasks of a container runtime that were judged because their state found no room",
+    ),
+    (
+        Stat::ContainerFailures,
+        "container_failures",
+        "Containers whose set-up was judged because they found no room",
+    ),
+    (
+        Stat::SetupExpired,
+        "setup_expired",
+        "Tasks of a container runtime that took too long to start their container",
     ),
 ];
 

@@ -4,7 +4,7 @@ use aya_ebpf::helpers::bpf_get_current_task_btf;
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
 use bartizan_abi::op::{Operation, Ops};
-use bartizan_abi::table::{At, Automaton, Table, header};
+use bartizan_abi::table::Automaton;
 
 use crate::hooks::file::NOACCOUNT;
 use crate::identity::{Identity, identify};
@@ -13,7 +13,6 @@ use crate::kernel::{
     BACKING_PATH, BPRM_FILE, FILE_DENTRY, FILE_MODE, Object, TASK_IN_EXECVE, VMA_FILE, address,
     errno_eacces, load, peek,
 };
-use crate::subject::looked_at;
 use crate::walks::walk;
 
 const PROT_EXEC: u64 = 4;
@@ -21,17 +20,11 @@ const PROT_EXEC: u64 = 4;
 /// Judges a file as code; true: deny.
 #[inline(always)]
 fn judge_code(dentry: u64, op: Ops) -> bool {
-    // All operations: the task must be looked at before an exec changes it, even if no
-    // rule is about programs.
-    let rules = match identify(u32::MAX) {
+    let rules = match identify(op) {
         Identity::Unjudged => return false,
         Identity::Broken => return true,
         Identity::Managed(rules) => rules,
     };
-    looked_at(&rules);
-    if rules.table.header().u32(header::JUDGED) & u64::from(op) == 0 {
-        return false;
-    }
     let rows = walk(&rules, dentry, Automaton::Process);
     judge_file(&rules, rows, Automaton::Process, op, dentry)
 }

@@ -20,7 +20,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use aya::maps::{Array, Map, MapData, PerCpuArray, PerCpuHashMap, RingBuf};
 use aya::{Btf, Ebpf, EbpfLoader};
 use bartizan_abi::fields::{ABSENT, FIELDS};
-use bartizan_abi::maps::{Binding, CounterKey, STATS, TASK_ANY_EXEC, TASK_RUNTIME};
+use bartizan_abi::maps::{Binding, CounterKey, STATS, TASK_SETUP, TaskState};
 use bartizan_abi::op::Ops;
 
 use bindings::Bindings;
@@ -50,7 +50,8 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Checks the machine, loads the programs and attaches those that keep labels.
+    /// Checks the machine, loads the programs and attaches those that keep labels and
+    /// lineages.
     pub fn load() -> Result<Self, LoadError> {
         let kernel_btf = environment::check()?;
         let types = btf::Types::parse(&kernel_btf).map_err(LoadError::Structures)?;
@@ -83,7 +84,7 @@ impl Kernel {
         let table = template(&mut ebpf, "TABLE_TEMPLATE")?;
         let tables = Tables::new(data(&mut ebpf, "TABLES")?, table);
         let tasks = data(&mut ebpf, "TASKS")?;
-        programs::attach_tracepoints(&mut ebpf, types.get()?)?;
+        programs::attach_always(&mut ebpf, types.get()?)?;
         Ok(Self {
             ebpf,
             types,
@@ -182,11 +183,11 @@ impl Kernel {
         self.labels.get(cgroup)
     }
 
-    /// Tells the kernel that a task is the runtime until its next exec.
+    /// Tells the kernel that a task is setting its container up: its next exec is judged
+    /// with the runtime as the caller, what it does before isn't.
     pub fn mark_runtime(&mut self, pidfd: BorrowedFd<'_>) -> Result<(), MapError> {
-        let state = bartizan_abi::maps::TaskState {
-            exec_id: TASK_ANY_EXEC,
-            state: TASK_RUNTIME,
+        let state = TaskState {
+            state: TASK_SETUP,
             ..Default::default()
         };
         inner::update(

@@ -28,8 +28,7 @@ const CREATE: Ops = Operation::Create.bit();
 const DELETE: Ops = Operation::Delete.bit();
 
 pub(super) const HOOKS: &[Hook] = &[
-    // For every operation: rules that look at the caller have to see each exec.
-    hook("bprm_check_security", Ops::MAX),
+    hook("bprm_check_security", Operation::Exec.bit()),
     hook("mmap_file", Operation::Map.bit()),
     hook("file_mprotect", Operation::Map.bit()),
     hook("file_open", OPEN),
@@ -56,8 +55,17 @@ pub(super) const HOOKS: &[Hook] = &[
     hook("capable", Operation::Capable.bit()),
 ];
 
-/// Tracepoints that keep labels right; always attached.
-const TRACEPOINTS: &[&str] = &["cgroup_mkdir", "cgroup_rmdir"];
+/// Tracepoints that keep labels and lineages right; always attached.
+const TRACEPOINTS: &[&str] = &[
+    "cgroup_mkdir",
+    "cgroup_rmdir",
+    "cgroup_attach_task",
+    "task_newtask",
+    "sched_process_exec",
+];
+
+/// Guards tasks in set-up; always attached.
+const GUARD: &str = "ptrace_access_check";
 
 /// Loads and attaches an LSM program.
 pub(super) fn attach(ebpf: &mut Ebpf, btf: &Btf, hook: &'static str) -> Result<(), LoadError> {
@@ -72,8 +80,10 @@ pub(super) fn attach(ebpf: &mut Ebpf, btf: &Btf, hook: &'static str) -> Result<(
     Ok(())
 }
 
-/// Loads and attaches the tracepoints.
-pub(super) fn attach_tracepoints(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), LoadError> {
+/// Loads and attaches what keeps labels and lineages.
+pub(super) fn attach_always(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), LoadError> {
+    // The guard first: nobody is in set-up before the tracepoints say so.
+    attach(ebpf, btf, GUARD)?;
     for name in TRACEPOINTS {
         let refused = |source| LoadError::Program {
             hook: name,

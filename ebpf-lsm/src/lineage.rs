@@ -1,0 +1,250 @@
+//! What a runtime does to set a container up, told from what runs in it.
+//!
+//! ```text
+//!   outside ─ attach, clone into ─► SETUP ─ exec in another root ─► container code
+//!                                   │  ▲                             (no way back)
+//!                                   └──┘ clone; exec in the runtime's root
+//! ```
+//!
+//! SETUP is a positive state of a task. It is entered from outside of all containers only,
+//! held while the task's root directory is the one that whoever put it there has, and ended
+//! by the first exec in another: that exec is judged. Whatever can't be known (no room for
+//! the state, a lookup that fails) is container code.
+
+use aya_ebpf::helpers::{bpf_get_current_task_btf, bpf_ktime_get_ns};
+use aya_ebpf::macros::{btf_tracepoint, lsm};
+use aya_ebpf::programs::{BtfTracePointContext, LsmContext};
+use bartizan_abi::containers::SANDBOX;
+use bartizan_abi::maps::{SETUP_LIMIT, Stat, TASK_CONTAINER, TASK_SETUP, TaskState};
+
+use crate::cgroup::{container_of, id, is_unified};
+use crate::identity::{listed, workload_of};
+use crate::kernel::{
+    CSS_SET_CGROUP, FS_ROOT, Object, TASK_CGROUPS, TASK_FS, TASK_TGID, address, errno_eperm, load,
+};
+use crate::maps::{CONTAINERS, CTR_IDS, TASKS, count};
+
+#[inline(always)]
+fn current() -> Object {
+    // SAFETY: no arguments.
+    unsafe { bpf_get_current_task_btf() }.cast_const().cast()
+}
+
+/// A task's cgroup in the unified hierarchy.
+#[inline(always)]
+fn cgroup_of(task: Object) -> Object {
+    let set: Object = load(task, &TASK_CGROUPS);
+    load(set, &CSS_SET_CGROUP)
+}
+
+/// The dentry of a task's root directory, as a number; 0 if it has none (any more).
+#[inline(always)]
+fn root_of(task: Object) -> u64 {
+    let fs: Object = load(task, &TASK_FS);
+    if fs.is_null() {
+        return 0;
+    }
+    address(load(fs, &FS_ROOT))
+}
+
+/// A task's state, if that is known.
+#[inline(always)]
+fn state_of(task: Object) -> Option<*mut TaskState> {
+    TASKS.get(task, false)
+}
+
+#[inline(always)]
+fn is_setup(state: *mut TaskState) -> bool {
+    // SAFETY: storage of a task that exists.
+    unsafe { core::ptr::read_volatile(&raw const (*state).state) == TASK_SETUP }
+}
+
+/// Whether a task is in a container, or under rules.
+#[inline(always)]
+fn is_inside(cgroup: Object) -> bool {
+    workload_of(id(cgroup), listed).is_some() || container_of(cgroup) != 0
+}
+
+/// Whether the current task is in a container.
+#[inline(always)]
+pub fn is_current_in_container() -> bool {
+    container_of(cgroup_of(current())) != 0
+}
+
+/// Puts a task that comes from outside into SETUP, unless its root is its own.
+#[inline(always)]
+fn enter(task: Object, root: u64, container: u64) {
+    if root == 0 || root_of(task) != root {
+        return;
+    }
+    let Some(state) = TASKS.get(task, true) else {
+        count(Stat::SetupFailures);
+        return;
+    };
+    // SAFETY: storage of a task that exists. The state comes last: with it the rest counts.
+    unsafe {
+        if (*state).state != 0 {
+            return;
+        }
+        (*state).root = root;
+        (*state).container = container;
+        core::ptr::write_volatile(&raw mut (*state).state, TASK_SETUP);
+    }
+}
+
+/// A process was moved into another cgroup; it is there already.
+#[btf_tracepoint(function = "cgroup_attach_task")]
+pub fn cgroup_attach_task(ctx: BtfTracePointContext) -> i32 {
+    let cgroup: Object = ctx.arg(0);
+    let task: Object = ctx.arg(2);
+    if !is_unified(cgroup) {
+        return 0;
+    }
+    let container = container_of(cgroup);
+    if container == 0 {
+        return 0;
+    }
+    let mover = current();
+    // Whoever moves itself looks as if it had always been there.
+    if load::<u32>(mover, &TASK_TGID) == load::<u32>(task, &TASK_TGID)
+        || is_inside(cgroup_of(mover))
+    {
+        return 0;
+    }
+    enter(task, root_of(mover), container);
+    0
+}
+
+/// A task was made, perhaps in another cgroup (`CLONE_INTO_CGROUP`).
+#[btf_tracepoint(function = "task_newtask")]
+pub fn task_newtask(ctx: BtfTracePointContext) -> i32 {
+    let task: Object = ctx.arg(0);
+    let parent = current();
+    let state = state_of(parent);
+    if let Some(state) = state
+        && is_setup(state)
+    {
+        let Some(own) = TASKS.get(task, true) else {
+            count(Stat::SetupFailures);
+            return 0;
+        };
+        // SAFETY: storage of two tasks that exist; nobody else knows the new one yet.
+        unsafe {
+            (*own).root = (*state).root;
+            (*own).container = (*state).container;
+            (*own).until = (*state).until;
+            (*own).state = TASK_SETUP;
+        }
+        return 0;
+    }
+    let (from, to) = (cgroup_of(parent), cgroup_of(task));
+    if id(from) == id(to) {
+        return 0;
+    }
+    let container = container_of(to);
+    if container == 0 || is_inside(from) {
+        return 0;
+    }
+    enter(task, root_of(parent), container);
+    0
+}
+
+/// An exec that can't fail any more: the first in another root ends the set-up.
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn sched_process_exec(_: BtfTracePointContext) -> i32 {
+    let task = current();
+    let Some(state) = state_of(task) else {
+        return 0;
+    };
+    if !is_setup(state) {
+        return 0;
+    }
+    // SAFETY: storage of the current task, which only it changes now.
+    let state = unsafe { &mut *state };
+    if root_of(task) == state.root {
+        return 0;
+    }
+    state.state = TASK_CONTAINER;
+    if let Some(container) = CONTAINERS.get_ptr_mut(state.container) {
+        // SAFETY: a map value; of two first execs at once either time will do.
+        unsafe {
+            if (*container).first_exec == 0 {
+                (*container).first_exec = bpf_ktime_get_ns();
+            }
+        }
+    }
+    0
+}
+
+/// Nobody in a container may trace, or read or write the memory of, a task in SETUP: it
+/// could make it do things unjudged.
+#[lsm(hook = "ptrace_access_check")]
+pub fn ptrace_access_check(ctx: LsmContext) -> i32 {
+    let target: Object = ctx.arg(0);
+    let Some(state) = state_of(target) else {
+        return 0;
+    };
+    if !is_setup(state) {
+        return 0;
+    }
+    let tracer = current();
+    if let Some(own) = state_of(tracer)
+        && is_setup(own)
+    {
+        return 0;
+    }
+    if is_inside(cgroup_of(tracer)) {
+        return errno_eperm();
+    }
+    0
+}
+
+/// Whether the current task is a runtime's at setting a container up, so that what would
+/// be denied or reported isn't; 1 or 0. `exec`, 1 or 0: it is about to run a program.
+///
+/// Asked for operations alone that aren't simply allowed, so that those that are don't pay
+/// for it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn is_exempt(exec: u64) -> u64 {
+    let task = current();
+    let Some(state) = state_of(task) else {
+        return 0;
+    };
+    if !is_setup(state) {
+        return 0;
+    }
+    // SAFETY: storage of the current task, which only it changes now.
+    let state = unsafe { &mut *state };
+    if root_of(task) == state.root {
+        return 1;
+    }
+    if exec != 0 {
+        return is_sandbox(state.container).into();
+    }
+    // Between its new root and its exec a runtime does little, and soon. One that never
+    // execs (a WebAssembly engine, a restored checkpoint) must not stay here.
+    // SAFETY: no arguments.
+    let now = unsafe { bpf_ktime_get_ns() };
+    if state.until == 0 {
+        state.until = now + SETUP_LIMIT;
+    }
+    if now < state.until {
+        return 1;
+    }
+    state.state = TASK_CONTAINER;
+    count(Stat::SetupExpired);
+    0
+}
+
+/// Whether a container's cgroup is the sandbox of its pod.
+#[inline(always)]
+fn is_sandbox(container: u64) -> bool {
+    let Some(found) = CONTAINERS.get_ptr(container) else {
+        return false;
+    };
+    // SAFETY: a map value; who a container is doesn't change.
+    let (flags, id) = unsafe { ((*found).flags, &raw const (*found).id) };
+    // SAFETY: as above.
+    flags & SANDBOX != 0 && CTR_IDS.get_ptr(unsafe { &*id }).is_none()
+}
