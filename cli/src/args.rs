@@ -29,8 +29,8 @@ pub(crate) enum Command {
 /// Find everything that is wrong with policy files.
 ///
 /// Each problem is a line `FILE:LINE:COLUMN: FIELD: MESSAGE` that also says what to write
-/// instead; a warning is one with `warning: ` in front of the field. Policies are compiled as
-/// well, alone and together with those that hold for the same containers, so policies that
+/// instead; a line that starts with `warning: ` is about something that is valid, but probably
+/// not meant. Policies are compiled as well, alone and together with those that hold for the same containers, so policies that
 /// pass here can be enforced.
 ///
 /// Exit codes: 0 all valid, maybe with warnings; 1 a problem was found, or a file couldn't be

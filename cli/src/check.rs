@@ -1,7 +1,8 @@
 //! `bartizan check`: everything that is wrong with policy files.
 
 use bartizan_policy::combination::{Refusal, refusals};
-use bartizan_policy::link::Workload;
+use bartizan_policy::link::{Workload, alone};
+use bartizan_policy::lint::{Cause, Said, lint};
 use bartizan_policy::load::{Diagnostic, Diagnostics, Source, load};
 use bartizan_policy::policy::Policy;
 use bartizan_policy::selector::Labels;
@@ -17,18 +18,20 @@ struct Json<'a> {
     files: usize,
     policies: usize,
     diagnostics: &'a [Diagnostic],
+    warnings: &'a [Diagnostic],
 }
 
 pub(crate) fn run(args: &Check) -> Report {
     let sources = Source::read_all(&args.files);
     let files = sources.len();
-    let (policies, problems) = match load(&sources) {
+    let (policies, problems, warnings) = match load(&sources) {
         Ok(policies) => {
             let refusals = refusals(&policies);
             let refusals = refusals.iter().map(|refusal| too_much(&policies, refusal));
-            (policies.len(), refusals.collect())
+            let warnings = policies.iter().flat_map(warnings);
+            (policies.len(), refusals.collect(), warnings.collect())
         }
-        Err(Diagnostics(problems)) => (0, problems),
+        Err(Diagnostics(problems)) => (0, problems, Vec::new()),
     };
     let valid = problems.is_empty();
     let mut report = Report {
@@ -41,19 +44,23 @@ pub(crate) fn run(args: &Check) -> Report {
             files,
             policies,
             diagnostics: &problems,
+            warnings: &warnings,
         }),
-        Output::Text if valid => {
-            let are = if policies == 1 { "is" } else { "are" };
-            let (policies, files) = (count(policies, "policy"), count(files, "file"));
-            report
-                .stdout
-                .add(format_args!("{policies} in {files} {are} valid"));
-        }
         Output::Text => {
             for problem in &problems {
                 report.stdout.add(problem);
             }
-            report.stderr.add(count(problems.len(), "problem"));
+            for warning in &warnings {
+                report.stdout.add(format_args!("warning: {warning}"));
+            }
+            if valid {
+                let are = if policies == 1 { "is" } else { "are" };
+                let (policies, files) = (count(policies, "policy"), count(files, "file"));
+                let valid = format_args!("{policies} in {files} {are} valid");
+                report.stdout.add(valid);
+            } else {
+                report.stderr.add(count(problems.len(), "problem"));
+            }
         }
     }
     report
@@ -65,6 +72,29 @@ fn count(number: usize, what: &str) -> String {
         (number, "policy") => format!("{number} policies"),
         (number, what) => format!("{number} {what}s"),
     }
+}
+
+/// What in a valid policy is probably not meant.
+fn warnings(policy: &Policy) -> Vec<Diagnostic> {
+    let Some(origin) = &policy.origin else {
+        return Vec::new();
+    };
+    let mut warnings = origin.warnings.clone();
+    // What other policies deny or allow by default may be in other files; what a policy's
+    // own rules make of another one holds anywhere.
+    if let Ok(map) = alone(policy) {
+        let dead = lint(&map).into_iter();
+        let dead = dead.filter(|finding| finding.cause != Cause::Idle);
+        warnings.extend(dead.map(|finding| Diagnostic {
+            file: origin.file.clone(),
+            line: origin.rules.get(finding.rule).copied(),
+            column: None,
+            field: None,
+            message: Said(&finding, &map).to_string(),
+        }));
+    }
+    warnings.sort_by_key(|warning| warning.line);
+    warnings
 }
 
 /// Why valid policies can't be enforced, at the policy that costs most.

@@ -4,6 +4,7 @@
 //! of it. Nothing behind this type looks at a user's text again.
 
 use crate::glob::Glob;
+use crate::load::Diagnostic;
 use crate::rule_map::{PolicyInfo, Rule};
 use crate::selector::{Labels, Selector};
 
@@ -56,4 +57,6 @@ pub struct Origin {
     pub line: u32,
     /// Lines of its rules, in the order of [`Policy::rules`].
     pub rules: Vec<u32>,
+    /// What in it is valid, but probably not meant.
+    pub warnings: Vec<Diagnostic>,
 }

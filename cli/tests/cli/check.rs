@@ -52,6 +52,7 @@ fn problems_are_there_for_programs() {
             "valid": false,
             "files": 1,
             "policies": 0,
+            "warnings": [],
             "diagnostics": [{
                 "file": "<stdin>",
                 "line": 1,
@@ -60,6 +61,45 @@ fn problems_are_there_for_programs() {
                 "message": "`Pod` is no policy: only SecurityPolicy and ClusterSecurityPolicy \
                             can be here",
             }],
+        })
+    );
+}
+
+#[test]
+fn what_is_probably_not_meant_is_a_warning() {
+    let odd = WEB
+        .replace(r#""/usr/sbin/nginx", "/usr/bin/**""#, r#""/a", "/b", "/a""#)
+        .replace("[Read]", "[Read, Write, Read]")
+        .replace("[22]", r#"[22, "22"]"#)
+        .replace(
+            "  files:\n    deny:\n",
+            "  files:\n    deny:\n      - paths: [\"/etc/*\"]\n",
+        );
+    let run = bartizan(&["check", "-"], &odd);
+    assert_eq!(
+        (run.code, run.stdout.as_str()),
+        (
+            Some(0),
+            "warning: <stdin>:12:29: spec.process.allow[0].paths[2]: `/a` is there twice: remove \
+             one\n\
+             warning: <stdin>:20: rule files.deny[1] never decides: rule files.deny[0] denies all \
+             of it\n\
+             warning: <stdin>:21:35: spec.files.deny[1].operations[2]: `Read` is there twice: \
+             remove one\n\
+             warning: <stdin>:29:21: spec.network.deny[0].ports[1]: `22` is there twice: remove \
+             one\n\
+             2 policies in 1 file are valid\n"
+        )
+    );
+    let run = bartizan(&["check", "-o", "json", "-"], &odd);
+    let value: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((run.code, &value["valid"]), (Some(0), &json!(true)));
+    assert_eq!(
+        value["warnings"][1],
+        json!({
+            "file": "<stdin>",
+            "line": 20,
+            "message": "rule files.deny[1] never decides: rule files.deny[0] denies all of it",
         })
     );
 }

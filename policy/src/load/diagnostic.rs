@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::shape::Finding;
 use crate::printable::Printable;
 
 /// One thing that is wrong, where, and the way out.
@@ -25,6 +26,17 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
+    /// About a place in a file.
+    pub(super) fn new(file: &str, found: Finding) -> Self {
+        Self {
+            file: file.to_owned(),
+            line: Some(found.at.line),
+            column: Some(found.at.column),
+            field: Some(found.field.to_string()).filter(|field| !field.is_empty()),
+            message: found.message,
+        }
+    }
+
     /// About a file as a whole.
     pub fn of_file(file: &str, message: impl Into<String>) -> Self {
         let file = file.to_owned();

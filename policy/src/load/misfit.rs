@@ -126,7 +126,7 @@ fn type_problem(node: &Node, types: &[&str], schema: &Json) -> String {
     let wanted: Vec<&str> = types.iter().map(|name| type_in_words(name)).collect();
     let mut wanted = wanted.join(" or ");
     if let (Some(low), Some(high)) = (schema.get("minimum"), schema.get("maximum")) {
-        wanted += &format!(" from {low} to {high}");
+        wanted = format!("{wanted} from {low} to {high}");
     }
     match (types, &node.value) {
         (_, Value::Null) => format!("has no value: write {wanted}, or leave the field out"),

@@ -28,7 +28,6 @@ use crate::excerpt::excerpt;
 use crate::policy::Policy;
 use crate::validate::{FieldPath, Problem};
 use object::Object;
-use shape::Finding;
 
 /// Bytes of a file; a Kubernetes object has at most 1.5 MiB.
 pub const MAX_BYTES: usize = 4 << 20;
@@ -70,7 +69,8 @@ pub fn load(sources: &[Source]) -> Result<Vec<Policy>, Diagnostics> {
             match object.result {
                 Ok(policy) => policies.push(policy),
                 Err(findings) => {
-                    problems.extend(findings.into_iter().map(|found| diagnostic(source, found)));
+                    let findings = findings.into_iter();
+                    problems.extend(findings.map(|found| Diagnostic::new(&source.file, found)));
                 }
             }
         }
@@ -107,16 +107,6 @@ pub fn object(json: &serde_json::Value) -> Result<Policy, Vec<Problem>> {
         });
         problems.take(MAX_PROBLEMS).collect()
     })
-}
-
-fn diagnostic(source: &Source, found: Finding) -> Diagnostic {
-    Diagnostic {
-        file: source.file.clone(),
-        line: Some(found.at.line),
-        column: Some(found.at.column),
-        field: Some(found.field.to_string()).filter(|field| !field.is_empty()),
-        message: found.message,
-    }
 }
 
 /// The objects of a file.
@@ -157,7 +147,8 @@ fn objects(source: &Source, problems: &mut Vec<Diagnostic>) -> Vec<Object> {
         .flat_map(|document| envelope::read(document, file, &mut found))
         .collect();
     let broken = broken || !found.is_empty();
-    problems.extend(found.into_iter().map(|found| diagnostic(source, found)));
+    let found = found.into_iter();
+    problems.extend(found.map(|found| Diagnostic::new(file, found)));
     if objects.is_empty() && !broken {
         // An editor that empties a file before it writes must not end enforcement.
         let message =

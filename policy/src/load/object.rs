@@ -4,9 +4,9 @@
 use bartizan_crds::{API_VERSION, CLUSTER_SECURITY_POLICY, GROUP, SECURITY_POLICY};
 use serde::de::DeserializeOwned;
 
-use super::metadata;
 use super::shape::{self, Finding};
 use super::yaml::{Node, Position, Value};
+use super::{Diagnostic, metadata};
 use crate::excerpt::excerpt;
 use crate::nearest::nearest;
 use crate::policy::{Origin, Policy};
@@ -253,6 +253,15 @@ impl Reader<'_> {
             file: file.to_owned(),
             line: self.node.at.line,
             rules: lines.collect(),
+            warnings: checked
+                .warnings
+                .into_iter()
+                .map(|Problem { field, message }| {
+                    let at = locate(self.node, &field);
+                    let field = self.full(&field);
+                    Diagnostic::new(file, Finding { at, field, message })
+                })
+                .collect(),
         });
         Policy {
             origin,

@@ -101,14 +101,16 @@ fn no_file(directory: &Path) -> String {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.is_dir() && expand(path).is_ok_and(|files| !files.is_empty()))
         .collect();
-    below.sort();
-    match &below[..] {
-        [] => none.to_owned(),
-        [first, ..] => format!(
-            "{none} itself, and those below it are not searched: name {}",
-            first.display()
-        ),
+    if below.is_empty() {
+        return none.to_owned();
     }
+    below.sort();
+    let below: Vec<String> = below
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    let below = below.join(" or ");
+    format!("{none} itself, and those below it are not searched: name {below}")
 }
 
 /// The files of a directory in the order of their names, or the path itself.
@@ -232,19 +234,20 @@ mod tests {
 
     #[test]
     fn a_directory_with_policies_only_below_names_where() {
-        let directory = Directory::new("below", &["samples/a.yaml", "deploy/notes.txt"]);
+        let directory = Directory::new("below", &["a/a.yaml", "b/b.yml", "c/notes.txt"]);
         let none = "the directory has no .yaml or .yml file";
-        let deploy = directory.0.join("deploy");
-        let sources = Source::read_all(&[directory.0.clone(), deploy.clone()]);
+        let empty = directory.0.join("c");
+        let sources = Source::read_all(&[directory.0.clone(), empty.clone()]);
         let hint = format!(
-            "{none} itself, and those below it are not searched: name {}",
-            directory.file("samples")
+            "{none} itself, and those below it are not searched: name {} or {}",
+            directory.file("a"),
+            directory.file("b")
         );
         assert_eq!(
             failures(&sources),
             [
                 (directory.0.to_str().unwrap(), hint.as_str()),
-                (deploy.to_str().unwrap(), none)
+                (empty.to_str().unwrap(), none)
             ]
         );
     }

@@ -72,16 +72,31 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Warnings about a policy that are kept: nobody reads more.
+const MAX_WARNINGS: usize = 100;
+
 /// Collects problems, so that all of them are reported and not only the first.
 #[derive(Debug, Default)]
-pub(crate) struct Problems(pub(crate) Vec<Problem>);
+pub(crate) struct Problems {
+    /// What makes the object invalid.
+    pub(crate) found: Vec<Problem>,
+    /// What is probably not meant, but means something.
+    pub(crate) warnings: Vec<Problem>,
+}
 
 impl Problems {
     pub(crate) fn add(&mut self, field: FieldPath, message: impl Into<String>) {
-        self.0.push(Problem {
+        self.found.push(Problem {
             field,
             message: message.into(),
         });
+    }
+
+    pub(crate) fn warn(&mut self, field: FieldPath, message: impl Into<String>) {
+        let message = message.into();
+        if self.warnings.len() < MAX_WARNINGS {
+            self.warnings.push(Problem { field, message });
+        }
     }
 
     /// The value, or `None` after its error was noted at `field`.

@@ -34,6 +34,8 @@ pub struct Checked {
     pub policy: Policy,
     /// Places of its rules, in the order of [`Policy::rules`].
     pub fields: Vec<FieldPath>,
+    /// What is valid, but probably not meant.
+    pub warnings: Vec<Problem>,
 }
 
 /// Checks a `SecurityPolicy` and gives every problem it has.
@@ -115,8 +117,8 @@ fn policy(
         );
     }
 
-    if !problems.0.is_empty() {
-        return Err(problems.0);
+    if !problems.found.is_empty() {
+        return Err(problems.found);
     }
     let (rules, fields) = placed
         .into_iter()
@@ -130,7 +132,11 @@ fn policy(
         rules,
         origin: None,
     };
-    Ok(Checked { policy, fields })
+    Ok(Checked {
+        policy,
+        fields,
+        warnings: problems.warnings,
+    })
 }
 
 fn containers(spec: &SecurityPolicySpec, at: &FieldPath, problems: &mut Problems) -> Vec<Glob> {

@@ -1,12 +1,17 @@
 //! Rules of the four categories: from what users write to what they match.
 
+use std::collections::HashSet;
+
 use bartizan_abi::op::{ADDRESS_OPS, Category, FILE_OPS, Operation, Ops};
 use bartizan_crds::{
     CapabilityRule, DefaultAction, FileOperation, FileRule, IpProtocol, NetworkOperation,
     NetworkRule, ProcessRule, RuleHead, Rules,
 };
 
+use serde::Serialize;
+
 use crate::capability;
+use crate::excerpt::excerpt;
 use crate::nearest::nearest;
 use crate::pattern::Pattern;
 use crate::rule_map::{Effect, Matcher, Protocol, Rule, SocketKind};
@@ -136,13 +141,14 @@ fn patterns(texts: &[String], field: &FieldPath, problems: &mut Problems) -> Opt
 }
 
 /// All elements parsed, or `None` after each problem was noted at its element.
-fn each<T, U, E: std::fmt::Display>(
+fn each<T: Serialize, U, E: std::fmt::Display>(
     list: &[T],
     field: &FieldPath,
     problems: &mut Problems,
     parse: impl Fn(&T) -> Result<U, E>,
 ) -> Option<Vec<U>> {
-    let before = problems.0.len();
+    repeated(list, field, problems);
+    let before = problems.found.len();
     let mut parsed = Vec::with_capacity(list.len());
     for (i, element) in list.iter().enumerate() {
         match parse(element) {
@@ -150,7 +156,7 @@ fn each<T, U, E: std::fmt::Display>(
             Err(error) => problems.add(field.index(i), error.to_string()),
         }
     }
-    (problems.0.len() == before).then_some(parsed)
+    (problems.found.len() == before).then_some(parsed)
 }
 
 /// Refuses a list that was written, but empty.
@@ -158,6 +164,20 @@ fn not_empty<T>(list: Option<&Vec<T>>, field: &FieldPath, left_out: &str, proble
     if list.is_some_and(Vec::is_empty) {
         let message = format!("the list is empty: leave it out for {left_out}");
         problems.add(field.clone(), message);
+    }
+}
+
+/// Warns of what a list says again: often something else was meant.
+fn repeated<T: Serialize>(list: &[T], field: &FieldPath, problems: &mut Problems) {
+    let mut seen = HashSet::new();
+    for (i, element) in list.iter().enumerate() {
+        let json = serde_json::to_string(element).unwrap_or_default();
+        // `80` and `"80"` are the same port.
+        let text = json.trim_matches('"');
+        if !seen.insert(text.to_owned()) {
+            let message = format!("`{}` is there twice: remove one", excerpt(text));
+            problems.warn(field.index(i), message);
+        }
     }
 }
 
@@ -200,6 +220,11 @@ impl ApiRule for FileRule {
             operations,
             &field.key("operations"),
             "every operation",
+            problems,
+        );
+        repeated(
+            self.operations.as_deref().unwrap_or_default(),
+            &field.key("operations"),
             problems,
         );
         let operations = operations.map_or(FILE_OPS, |list| {
@@ -266,6 +291,21 @@ impl ApiRule for NetworkRule {
             self.sockets.as_ref(),
             &list("sockets"),
             "a rule about addresses",
+            problems,
+        );
+        repeated(
+            self.operations.as_deref().unwrap_or_default(),
+            &list("operations"),
+            problems,
+        );
+        repeated(
+            self.protocols.as_deref().unwrap_or_default(),
+            &list("protocols"),
+            problems,
+        );
+        repeated(
+            self.sockets.as_deref().unwrap_or_default(),
+            &list("sockets"),
             problems,
         );
         let addresses = self.addresses.as_deref().unwrap_or_default();
