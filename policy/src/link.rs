@@ -75,17 +75,19 @@ impl Workload {
 
     /// The first thing by which a policy doesn't select this container.
     pub fn mismatch(&self, policy: &Policy) -> Option<Mismatch> {
-        let is_named = match &self.container {
+        let is_named = || match &self.container {
             Some(name) => policy.selects_container(name),
             None => policy.selects_every_container(),
         };
-        [
-            (self.is_in_scope_of(policy), Mismatch::Namespace),
-            (policy.selector.matches(&self.labels), Mismatch::Labels),
-            (is_named, Mismatch::Container),
-        ]
-        .into_iter()
-        .find_map(|(fits, mismatch)| (!fits).then_some(mismatch))
+        if !self.is_in_scope_of(policy) {
+            Some(Mismatch::Namespace)
+        } else if !policy.selector.matches(&self.labels) {
+            Some(Mismatch::Labels)
+        } else if !is_named() {
+            Some(Mismatch::Container)
+        } else {
+            None
+        }
     }
 
     fn is_in_scope_of(&self, policy: &Policy) -> bool {

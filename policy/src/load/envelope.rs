@@ -3,9 +3,9 @@
 
 use bartizan_crds::API_VERSION;
 
+use super::node::{Node, Value};
 use super::object::{self, Object, text};
 use super::shape::{self, Finding};
-use super::yaml::{Node, Value};
 use crate::validate::FieldPath;
 
 /// Kinds of lists, and the `apiVersion` of each.

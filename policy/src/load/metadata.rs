@@ -4,8 +4,8 @@
 //! `default` without a word. What the known fields say is Kubernetes' business, but for
 //! labels and annotations, which people write.
 
+use super::node::{Entry, Value};
 use super::shape::{self, Finding};
-use super::yaml::{Entry, Value};
 use crate::validate::FieldPath;
 
 /// Those of `metav1.ObjectMeta`.

@@ -3,7 +3,7 @@
 use bartizan_abi::op::{Category, Operation};
 use serde_json::Value as Json;
 
-use super::yaml::{Node, Value};
+use super::node::{Node, Value};
 use crate::excerpt::excerpt;
 use crate::nearest::suggestion;
 

@@ -12,6 +12,7 @@ mod diagnostic;
 mod envelope;
 mod metadata;
 mod misfit;
+mod node;
 mod object;
 mod shape;
 mod source;
@@ -27,6 +28,7 @@ pub use source::Source;
 use crate::excerpt::excerpt;
 use crate::policy::Policy;
 use crate::validate::{FieldPath, Problem};
+use node::Node;
 use object::Object;
 
 /// Bytes of a file; a Kubernetes object has at most 1.5 MiB.
@@ -98,7 +100,7 @@ pub fn load(sources: &[Source]) -> Result<Vec<Policy>, Diagnostics> {
 /// The policy that an object of the API server is, or everything that is wrong with it,
 /// in the words that [`load`] has for a file.
 pub fn object(json: &serde_json::Value) -> Result<Policy, Vec<Problem>> {
-    let node = yaml::Node::from_json(json);
+    let node = Node::from_json(json);
     let object = object::one(&node, FieldPath::default(), None);
     object.result.map_err(|findings| {
         let problems = findings.into_iter().map(|found| Problem {
@@ -128,10 +130,21 @@ fn objects(source: &Source, problems: &mut Vec<Diagnostic>) -> Vec<Object> {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => {
-            problems.push(not_utf8(file, bytes, error.valid_up_to()));
+            let at = error.valid_up_to();
+            let message = format!(
+                "byte 0x{:02x} is not UTF-8: save the file as UTF-8",
+                bytes[at]
+            );
+            problems.push(at_byte(file, bytes, at, message));
             return Vec::new();
         }
     };
+    // To the parser it is the end of the text.
+    if let Some(at) = text.find('\0') {
+        let message = "a NUL byte is in no YAML: is this a text file?".to_owned();
+        problems.push(at_byte(file, bytes, at, message));
+        return Vec::new();
+    }
     let (documents, error) = yaml::parse(text);
     let broken = error.is_some();
     problems.extend(error.map(|error| Diagnostic {
@@ -158,22 +171,16 @@ fn objects(source: &Source, problems: &mut Vec<Diagnostic>) -> Vec<Object> {
     objects
 }
 
-fn not_utf8(file: &str, bytes: &[u8], at: usize) -> Diagnostic {
+/// About a byte with valid text before it.
+fn at_byte(file: &str, bytes: &[u8], at: usize, message: String) -> Diagnostic {
     let before = String::from_utf8_lossy(&bytes[..at]);
     let last = before.rsplit('\n').next().unwrap_or_default();
-    let (line, column) = (
-        before.split('\n').count() as u32,
-        last.chars().count() as u32 + 1,
-    );
     Diagnostic {
         file: file.to_owned(),
-        line: Some(line),
-        column: Some(column),
+        line: Some(before.split('\n').count() as u32),
+        column: Some(last.chars().count() as u32 + 1),
         field: None,
-        message: format!(
-            "byte 0x{:02x} is not UTF-8: save the file as UTF-8",
-            bytes[at]
-        ),
+        message,
     }
 }
 

@@ -4,8 +4,8 @@
 use bartizan_crds::{API_VERSION, CLUSTER_SECURITY_POLICY, GROUP, SECURITY_POLICY};
 use serde::de::DeserializeOwned;
 
+use super::node::{Node, Position, Value};
 use super::shape::{self, Finding};
-use super::yaml::{Node, Position, Value};
 use super::{Diagnostic, metadata};
 use crate::excerpt::excerpt;
 use crate::nearest::nearest;

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value as Json;
 
-use super::yaml::{Entry, Node, Position, Value};
+use super::node::{Entry, Node, Position, Value};
 use super::{MAX_PROBLEMS, misfit};
 use crate::excerpt::excerpt;
 use crate::nearest::suggestion;

@@ -155,6 +155,14 @@ fn invalid_utf_8() {
 }
 
 #[test]
+fn a_nul_byte() {
+    check_text(
+        &format!("{HEAD}  message: \"é\0\"\n"),
+        &["p.yaml:6:14: a NUL byte is in no YAML: is this a text file?"],
+    );
+}
+
+#[test]
 fn a_file_of_ten_megabytes() {
     let text = vec![b'#'; 10 << 20];
     assert_eq!(problems(text), ["p.yaml: is larger than 4 MiB: split it"]);

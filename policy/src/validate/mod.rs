@@ -7,6 +7,7 @@
 
 mod address;
 mod field;
+mod list;
 mod names;
 mod rules;
 

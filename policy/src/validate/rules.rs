@@ -1,23 +1,18 @@
 //! Rules of the four categories: from what users write to what they match.
 
-use std::collections::HashSet;
-
 use bartizan_abi::op::{ADDRESS_OPS, Category, FILE_OPS, Operation, Ops};
 use bartizan_crds::{
     CapabilityRule, DefaultAction, FileOperation, FileRule, IpProtocol, NetworkOperation,
     NetworkRule, ProcessRule, RuleHead, Rules,
 };
 
-use serde::Serialize;
-
 use crate::capability;
-use crate::excerpt::excerpt;
 use crate::nearest::nearest;
-use crate::pattern::Pattern;
 use crate::rule_map::{Effect, Matcher, Protocol, Rule, SocketKind};
 
 use super::address;
 use super::field::{FieldPath, Problems};
+use super::list::{each, not_empty, optional, paths, repeated};
 use super::names;
 
 /// A rule and where it was written.
@@ -122,73 +117,6 @@ fn rule<R: ApiRule>(
         unless_owner: api.unless_owner(),
     };
     Some(Placed { rule, field })
-}
-
-/// Patterns of a list that may be left out.
-fn optional(
-    texts: Option<&Vec<String>>,
-    field: &FieldPath,
-    left_out: &str,
-    problems: &mut Problems,
-) -> Option<Vec<Pattern>> {
-    not_empty(texts, field, left_out, problems);
-    patterns(texts.map_or(&[][..], Vec::as_slice), field, problems)
-}
-
-/// All patterns, or `None` after each problem was noted.
-fn patterns(texts: &[String], field: &FieldPath, problems: &mut Problems) -> Option<Vec<Pattern>> {
-    each(texts, field, problems, |text| Pattern::parse(text))
-}
-
-/// All elements parsed, or `None` after each problem was noted at its element.
-fn each<T: Serialize, U, E: std::fmt::Display>(
-    list: &[T],
-    field: &FieldPath,
-    problems: &mut Problems,
-    parse: impl Fn(&T) -> Result<U, E>,
-) -> Option<Vec<U>> {
-    repeated(list, field, problems);
-    let before = problems.found.len();
-    let mut parsed = Vec::with_capacity(list.len());
-    for (i, element) in list.iter().enumerate() {
-        match parse(element) {
-            Ok(element) => parsed.push(element),
-            Err(error) => problems.add(field.index(i), error.to_string()),
-        }
-    }
-    (problems.found.len() == before).then_some(parsed)
-}
-
-/// Refuses a list that was written, but empty.
-fn not_empty<T>(list: Option<&Vec<T>>, field: &FieldPath, left_out: &str, problems: &mut Problems) {
-    if list.is_some_and(Vec::is_empty) {
-        let message = format!("the list is empty: leave it out for {left_out}");
-        problems.add(field.clone(), message);
-    }
-}
-
-/// Warns of what a list says again: often something else was meant.
-fn repeated<T: Serialize>(list: &[T], field: &FieldPath, problems: &mut Problems) {
-    let mut seen = HashSet::new();
-    for (i, element) in list.iter().enumerate() {
-        let json = serde_json::to_string(element).unwrap_or_default();
-        // `80` and `"80"` are the same port.
-        let text = json.trim_matches('"');
-        if !seen.insert(text.to_owned()) {
-            let message = format!("`{}` is there twice: remove one", excerpt(text));
-            problems.warn(field.index(i), message);
-        }
-    }
-}
-
-/// The required `paths` of a rule.
-fn paths(texts: &[String], rule: &FieldPath, problems: &mut Problems) -> Option<Vec<Pattern>> {
-    let field = rule.key("paths");
-    if texts.is_empty() {
-        problems.add(field, "the list is empty: write `/**` for every path");
-        return None;
-    }
-    patterns(texts, &field, problems)
 }
 
 impl ApiRule for ProcessRule {
