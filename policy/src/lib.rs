@@ -30,4 +30,5 @@ pub mod request;
 pub mod rule_map;
 pub mod selector;
 pub mod socket;
+pub mod strictest;
 pub mod validate;

@@ -5,8 +5,6 @@
 
 use std::fmt;
 
-use bartizan_abi::op::Category;
-
 use crate::pattern::{Component, Pattern, Token};
 use crate::rule_map::{Cidr, Effect, Matcher, Mode, Rule, RuleMap};
 
@@ -57,7 +55,7 @@ fn cause(map: &RuleMap, number: usize, rule: &Rule) -> Option<Finding> {
     if rule.effect == Effect::DefaultDeny {
         return None;
     }
-    let category = category(&rule.matcher);
+    let category = rule.matcher.category();
     let defaults = map.rules.iter().any(|other| {
         other.matcher == Matcher::Default(category) && other.effect == Effect::DefaultDeny
     });
@@ -77,16 +75,6 @@ fn cause(map: &RuleMap, number: usize, rule: &Rule) -> Option<Finding> {
         (Some((by, _)), Effect::Allow) => finding(Cause::Denied(by)),
         (Some((by, _)), _) => finding(Cause::Covered(by)),
         (None, _) => None,
-    }
-}
-
-fn category(matcher: &Matcher) -> Category {
-    match matcher {
-        Matcher::Process { .. } => Category::Process,
-        Matcher::Files { .. } => Category::Files,
-        Matcher::Network { .. } | Matcher::Sockets { .. } => Category::Network,
-        Matcher::Capabilities { .. } => Category::Capabilities,
-        Matcher::Default(category) => *category,
     }
 }
 

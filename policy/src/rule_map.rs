@@ -133,6 +133,19 @@ pub enum Matcher {
     Default(Category),
 }
 
+impl Matcher {
+    /// The category whose default such a rule is an exception to.
+    pub fn category(&self) -> Category {
+        match self {
+            Self::Process { .. } => Category::Process,
+            Self::Files { .. } => Category::Files,
+            Self::Network { .. } | Self::Sockets { .. } => Category::Network,
+            Self::Capabilities { .. } => Category::Capabilities,
+            Self::Default(category) => *category,
+        }
+    }
+}
+
 /// One rule; its position in [`RuleMap::rules`] is its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {

@@ -13,6 +13,7 @@ use bartizan_policy::compile::compile;
 use bartizan_policy::evaluate::{check_table, evaluate};
 use bartizan_policy::operation::{Request, Verdict};
 use bartizan_policy::rule_map::{Effect, Mode, RuleMap};
+use bartizan_policy::strictest::strictest;
 use bartizan_policy::{published, reference};
 use generate::rules::Case;
 use generate::{Choices, requests, rules};
@@ -125,6 +126,27 @@ proptest! {
             .zip(outcomes(&map, &requests).into_iter().zip(outcomes(&enforced, &requests)))
         {
             prop_assert_eq!(is_denied(all), is_denied(alone), "{:?}", request);
+        }
+    }
+
+    #[test]
+    fn what_any_of_several_rule_maps_denies_the_strictest_denies(
+        decisions in decisions(),
+        selects in vec(any::<u8>(), 3),
+    ) {
+        // Containers of one pod: each is selected by some of the policies.
+        let (case, requests) = make(&decisions);
+        let maps: Vec<RuleMap> = selects
+            .iter()
+            .map(|bits| only(&case.map, |policy| bits >> (policy % 8) & 1 == 1))
+            .collect();
+        let together = strictest(&maps.iter().collect::<Vec<_>>()).expect("few rules");
+        for request in &requests {
+            let denied = maps
+                .iter()
+                .any(|map| is_denied(reference::evaluate(map, request).outcome));
+            let outcome = reference::evaluate(&together, request).outcome;
+            prop_assert!(!denied || is_denied(outcome), "{:?} of {:#?}", request, maps);
         }
     }
 

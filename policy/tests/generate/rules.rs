@@ -58,7 +58,7 @@ pub(crate) fn case(choices: &mut Choices, policies: usize, rules: usize) -> Case
                 drafts.push(default(category, number));
             }
         }
-        drafts.sort_by_key(|draft| (category(&draft.rule.matcher), order(draft.rule.effect)));
+        drafts.sort_by_key(|draft| (draft.rule.matcher.category(), order(draft.rule.effect)));
         for draft in drafts {
             let place = case.map.rules.len();
             case.map.rules.push(draft.rule);
@@ -69,16 +69,6 @@ pub(crate) fn case(choices: &mut Choices, policies: usize, rules: usize) -> Case
         }
     }
     case
-}
-
-fn category(matcher: &Matcher) -> Category {
-    match matcher {
-        Matcher::Process { .. } => Category::Process,
-        Matcher::Files { .. } => Category::Files,
-        Matcher::Network { .. } | Matcher::Sockets { .. } => Category::Network,
-        Matcher::Capabilities { .. } => Category::Capabilities,
-        Matcher::Default(category) => *category,
-    }
 }
 
 fn order(effect: Effect) -> u8 {
