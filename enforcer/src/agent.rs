@@ -19,7 +19,7 @@ use crate::bpf::Kernel;
 use crate::engine::{Engine, EngineError, Maps, Moment};
 use crate::events::decode;
 use crate::http::{self, Question};
-use crate::metrics::Snapshot;
+use crate::metrics::{NodeFacts, Snapshot};
 use crate::report::{Aggregator, Line, Record, Sink};
 use crate::sys::Readable;
 
@@ -47,6 +47,8 @@ pub struct Agent {
     pub engine: Engine<Kernel>,
     /// State of the policies.
     pub policies: PolicyState,
+    /// What metrics say of a cluster's node.
+    pub node_facts: Option<NodeFacts>,
     ring: Readable,
     questions: Option<mpsc::Receiver<Question>>,
     aggregator: Aggregator,
@@ -65,22 +67,13 @@ impl Agent {
         metrics: Option<SocketAddr>,
         node: Option<String>,
     ) -> io::Result<Self> {
-        let questions = match metrics {
-            None => None,
-            Some(address) => {
-                let listener = http::listen(address).await.map_err(|error| {
-                    io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-                })?;
-                let (ask, questions) = mpsc::channel(16);
-                tokio::task::spawn_local(http::serve(listener, ask));
-                Some(questions)
-            }
-        };
+        let questions = http::questions(metrics).await?;
         engine.maps().release_memory();
         Ok(Self {
             ring: Readable::new(engine.maps().events_fd())?,
             engine,
             policies,
+            node_facts: None,
             questions,
             aggregator: Aggregator::default(),
             sink: Sink::start(denials)?,
@@ -101,7 +94,7 @@ impl Agent {
             let deadline = deadline.into_iter().flatten().min();
             tokio::select! {
                 result = &mut other => return result,
-                question = ask(&mut self.questions) => self.answer(question),
+                question = http::next(&mut self.questions) => self.answer(question),
                 result = self.ring.ready(), if !more => if let Err(error) = result {
                     tracing::error!(%error, "waiting for events failed");
                 },
@@ -205,6 +198,7 @@ impl Agent {
             policies: self.policies.policies,
             policy_errors: self.policies.errors.len(),
             edits: (self.policies.applied, self.policies.refused),
+            node: self.node_facts.clone(),
         })
     }
 
@@ -273,16 +267,6 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         next = error.source();
     }
     text
-}
-
-async fn ask(questions: &mut Option<mpsc::Receiver<Question>>) -> Question {
-    match questions {
-        Some(receiver) => match receiver.recv().await {
-            Some(question) => question,
-            None => std::future::pending().await,
-        },
-        None => std::future::pending().await,
-    }
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

@@ -48,6 +48,12 @@ pub enum Command {
     /// enforced any more.
     #[command(after_help = STANDALONE_EXAMPLES)]
     Standalone(Standalone),
+    /// Enforce in the pods of a Kubernetes node what the operator publishes for them.
+    ///
+    /// Reads the node's own `PodEnforcement` objects and the rule maps that they name, and
+    /// writes their status. What it reads is kept in --state, so that after a restart every
+    /// known pod is enforced as before, whether the API server answers or not.
+    Node(Node),
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -106,6 +112,7 @@ impl Run {
     pub fn identity(&self) -> Identity {
         Identity {
             name: "run".to_owned(),
+            image: None,
             workload: Workload {
                 namespace: self.common.namespace.clone(),
                 labels: self.labels.iter().cloned().collect(),
@@ -114,6 +121,26 @@ impl Run {
             },
         }
     }
+}
+
+/// Options of `node`.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Node {
+    /// This node's name in the API.
+    #[arg(long = "node", value_name = "NAME", env = "BARTIZAN_NODE")]
+    pub name: String,
+    /// How to reach the API server [default: as a pod of the cluster].
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Directory for the copy of what the API server said.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/bartizan")]
+    pub state: PathBuf,
+    /// Serve /metrics, /healthz and /readyz on this address, such as 0.0.0.0:9464.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub metrics: Option<SocketAddr>,
+    /// Write denials to this file instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    pub denials: Option<PathBuf>,
 }
 
 /// Options of `standalone`.
@@ -153,6 +180,7 @@ impl Named {
     pub fn identity(&self, common: &Common) -> Identity {
         Identity {
             name: self.name.clone(),
+            image: None,
             workload: Workload {
                 namespace: self.namespace.clone().or_else(|| common.namespace.clone()),
                 labels: self.labels.iter().cloned().collect(),
@@ -205,7 +233,7 @@ fn label(text: &str) -> Result<(String, String), String> {
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Log {
     /// Log level, or a filter as in `RUST_LOG`, which holds without this option
-    /// [default: warn for `run`, info for `standalone`].
+    /// [default: warn for `run`, info for the others].
     #[arg(long, value_name = "LEVEL", global = true)]
     pub log_level: Option<String>,
     /// How log lines look.

@@ -35,6 +35,32 @@ pub enum Question {
     Ready(oneshot::Sender<Result<String, String>>),
 }
 
+/// Serves on an address, if there is one; what is asked there.
+pub async fn questions(
+    address: Option<SocketAddr>,
+) -> io::Result<Option<mpsc::Receiver<Question>>> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let listener = listen(address).await.map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+    })?;
+    let (ask, questions) = mpsc::channel(16);
+    tokio::task::spawn_local(serve(listener, ask));
+    Ok(Some(questions))
+}
+
+/// The next question; never, if nobody can ask.
+pub async fn next(questions: &mut Option<mpsc::Receiver<Question>>) -> Question {
+    match questions {
+        Some(receiver) => match receiver.recv().await {
+            Some(question) => question,
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}
+
 /// Binds the address.
 pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await

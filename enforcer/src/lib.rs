@@ -22,6 +22,7 @@ pub mod kubepods;
 pub mod logging;
 pub mod metrics;
 pub mod mounts;
+pub mod node;
 pub mod policies;
 pub mod report;
 pub mod run;

@@ -13,7 +13,7 @@ pub fn start(args: &Args) -> Result<(), Failure> {
     let default = match args.command {
         // The terminal belongs to the command.
         Command::Run(_) => "warn",
-        Command::Standalone(_) => "info",
+        Command::Standalone(_) | Command::Node(_) => "info",
     };
     let from_environment = std::env::var(EnvFilter::DEFAULT_ENV).ok();
     let level = args.log.log_level.clone().or(from_environment);

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use bartizan_enforcer::args::{Args, Command};
-use bartizan_enforcer::{logging, run, standalone};
+use bartizan_enforcer::{logging, node, run, standalone};
 use bartizan_policy::printable::Printable;
 use clap::Parser;
 
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let result = logging::start(&args).and_then(|()| match &args.command {
         Command::Run(options) => run::run(options),
+        Command::Node(options) => node::run(options),
         Command::Standalone(options) => standalone::run(options),
     });
     match result {

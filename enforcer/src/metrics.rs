@@ -46,6 +46,26 @@ pub struct Snapshot {
     pub policy_errors: usize,
     /// Edits applied and refused.
     pub edits: (u64, u64),
+    /// What a cluster's node adds.
+    pub node: Option<NodeFacts>,
+}
+
+/// What a node of a cluster adds to the metrics.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NodeFacts {
+    /// Whether the kernel was seen to deny.
+    pub can_enforce: bool,
+    /// Whether the API server has said all there is since the start.
+    pub synced: bool,
+    /// Calls of the API server that failed, and objects of it that were refused, by reason.
+    pub api_errors: BTreeMap<&'static str, u64>,
+}
+
+impl NodeFacts {
+    /// Counts an error.
+    pub fn count_error(&mut self, reason: &'static str) {
+        *self.api_errors.entry(reason).or_default() += 1;
+    }
 }
 
 impl Snapshot {
@@ -174,6 +194,22 @@ impl Snapshot {
         )
     }
 
+    fn encode_node(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(node) = &self.node else {
+            return Ok(());
+        };
+        let help = "Whether the kernel of this node was seen to deny";
+        let able = usize::from(node.can_enforce);
+        gauge(to, "node_can_enforce", help, [(Vec::new(), able)])?;
+        let help = "Whether the API server has said all there is since the start";
+        let synced = usize::from(node.synced);
+        gauge(to, "api_synced", help, [(Vec::new(), synced)])?;
+        let help = "Failures to talk with the API server, by reason";
+        let errors = node.api_errors.iter();
+        let errors = errors.map(|(reason, count)| (vec![("reason", *reason)], *count));
+        counter(to, "api_errors", help, errors)
+    }
+
     fn encode_policies(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         gauge(
             to,
@@ -254,6 +290,7 @@ impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_reports(&mut encoder)?;
         self.encode_kernel(&mut encoder)?;
+        self.encode_node(&mut encoder)?;
         self.encode_policies(&mut encoder)
     }
 }

@@ -56,7 +56,7 @@ impl<M: Maps> Engine<M> {
                 namespace: identity.namespace(policy),
                 pod: Some(identity.name.clone()),
                 container: identity.workload.container.clone(),
-                image: None,
+                image: identity.image.clone(),
             },
             policy: policy.cloned(),
             rule: rule.map(|rule| rule.name.clone()),

@@ -50,6 +50,8 @@ use tables::Tables;
 pub struct Identity {
     /// Name in reports.
     pub name: String,
+    /// Its image, if that is known.
+    pub image: Option<String>,
     /// Namespace, labels and container name.
     pub workload: link::Workload,
 }
@@ -68,6 +70,11 @@ impl Identity {
 pub struct WorkloadId(u32);
 
 impl WorkloadId {
+    #[cfg(test)]
+    pub(crate) fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+
     /// The number in events and counters.
     pub fn number(self) -> u32 {
         self.0

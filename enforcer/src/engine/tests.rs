@@ -207,6 +207,7 @@ fn policies(path: &str) -> Policies {
 fn identity(name: &str, app: &str) -> Identity {
     Identity {
         name: name.to_owned(),
+        image: None,
         workload: Selected {
             namespace: Some("shop".to_owned()),
             labels: [("app".to_owned(), app.to_owned())].into(),

@@ -12,10 +12,12 @@
 
 pub mod mountinfo;
 mod names;
+mod settle;
 mod states;
 mod table;
 mod visible;
 
+pub use settle::Settle;
 pub use table::{BindingHead, MountTable};
 pub use visible::{Fingerprint, Object, Visible, fingerprint, of_process};
 

@@ -1,18 +1,10 @@
 //! A workload whose cgroup comes, fills, empties and goes.
 //!
-//! ```text
-//!   Missing ─► Empty ─► Settling ─► Settled
-//!      ▲         ▲──────────┴──────────┤ last process gone
-//!      └───────────────────────────────┘ cgroup gone
-//! ```
-//!
-//! A container's mount table has to be the one its creator made, but a runtime's process
-//! enters the cgroup before it has made its mounts. So the table is taken with the first
-//! process and again as long as that process gets other mounts, until it runs something in
-//! a mount namespace of its own. Where all were there before us, it is taken once.
+//! Its cgroup's mounts are taken as [`Settle`] says. Where all were there before us, they
+//! are taken once.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::fs::inotify::WatchFlags;
 
@@ -21,31 +13,15 @@ use crate::args::Named;
 use crate::cgroup::{Cgroup, Hierarchy};
 use crate::engine::WorkloadId;
 use crate::failure::Failure;
-use crate::mounts::{self, Fingerprint, MountTable};
-
-/// A process that has made no mounts for that long makes none.
-const SETTLING: Duration = Duration::from_secs(10);
-/// How often it is looked at meanwhile.
-const LOOK: Duration = Duration::from_millis(20);
-
-enum Phase {
-    Missing,
-    Empty(Cgroup),
-    Settling {
-        cgroup: Cgroup,
-        pid: u32,
-        seen: Fingerprint,
-        until: Instant,
-    },
-    Settled(Cgroup),
-}
+use crate::mounts::{MountTable, Settle};
 
 /// A workload and where it is in its life.
 pub(super) struct Watched {
     id: WorkloadId,
     name: String,
     path: PathBuf,
-    phase: Phase,
+    /// Its cgroup and how far its mounts have come, while there is one.
+    there: Option<(Cgroup, Settle)>,
 }
 
 impl Watched {
@@ -55,7 +31,7 @@ impl Watched {
             id,
             name,
             path,
-            phase: Phase::Missing,
+            there: None,
         }
     }
 
@@ -76,12 +52,7 @@ impl Watched {
     }
 
     fn cgroup(&self) -> Option<&Cgroup> {
-        match &self.phase {
-            Phase::Missing => None,
-            Phase::Empty(cgroup) | Phase::Settling { cgroup, .. } | Phase::Settled(cgroup) => {
-                Some(cgroup)
-            }
-        }
+        self.there.as_ref().map(|(cgroup, _)| cgroup)
     }
 
     /// Arms the workload at the enforcer's start; errors end the enforcer.
@@ -93,15 +64,11 @@ impl Watched {
         let cgroup = hierarchy.open(&self.path)?;
         // The mounts first: with a label and a provisional table, files on volumes would
         // have no name for a moment.
-        let process = cgroup.processes().first().copied();
-        let taken = process.is_some_and(|pid| self.take(agent, pid));
+        let engine = &mut agent.engine;
+        let mounts = Settle::of_existing(&cgroup, |table| engine.set_mounts(self.id, table));
         agent.engine.label(self.id, &cgroup)?;
         tracing::info!(workload = %self.name, cgroup = %cgroup.path().display(), "armed");
-        self.phase = if taken {
-            Phase::Settled(cgroup)
-        } else {
-            Phase::Empty(cgroup)
-        };
+        self.there = Some((cgroup, mounts));
         Ok(())
     }
 
@@ -132,109 +99,27 @@ impl Watched {
         let gone = self.cgroup().is_some_and(|cgroup| !cgroup.exists());
         if gone {
             tracing::warn!(workload = %self.name, "its cgroup was removed; waiting for another");
-            self.phase = Phase::Missing;
+            self.there = None;
             agent.engine.unlabel(self.id)?;
             agent
                 .engine
                 .set_mounts(self.id, MountTable::provisional())?;
         }
-        match &self.phase {
-            Phase::Missing => {
-                let Ok(cgroup) = hierarchy.open(&self.path) else {
-                    return Ok(None);
-                };
-                agent.engine.label(self.id, &cgroup)?;
-                let late = if cgroup.is_populated() {
-                    ", after its first process"
-                } else {
-                    ""
-                };
-                tracing::info!(workload = %self.name, "its cgroup is there: armed{late}");
-                self.phase = Phase::Empty(cgroup);
-                Ok(Some(now))
-            }
-            Phase::Empty(cgroup) => {
-                let Some(pid) = cgroup.processes().first().copied() else {
-                    return Ok(None);
-                };
-                let cgroup = cgroup.clone();
-                // Before the table: what changes in between is seen as a change.
-                if let Ok(seen) = mounts::fingerprint(pid)
-                    && self.take(agent, pid)
-                {
-                    let until = now + SETTLING;
-                    self.phase = Phase::Settling {
-                        cgroup,
-                        pid,
-                        seen,
-                        until,
-                    };
-                }
-                Ok(Some(now + LOOK))
-            }
-            Phase::Settling {
-                cgroup,
-                pid,
-                seen,
-                until,
-            } => {
-                let (cgroup, pid, before, until) = (cgroup.clone(), *pid, *seen, *until);
-                let found = mounts::fingerprint(pid);
-                let Some(seen) = found.ok().filter(|_| cgroup.processes().contains(&pid)) else {
-                    // Another process goes on (a runtime's first one ends early).
-                    self.phase = Phase::Empty(cgroup);
-                    return Ok(Some(now + LOOK));
-                };
-                if seen != before && !self.take(agent, pid) {
-                    return Ok(Some(now + LOOK));
-                }
-                if now >= until || seen.is_container_of(&before) {
-                    self.phase = Phase::Settled(cgroup);
-                    return Ok(None);
-                }
-                self.phase = Phase::Settling {
-                    cgroup,
-                    pid,
-                    seen,
-                    until,
-                };
-                Ok(Some(now + LOOK))
-            }
-            Phase::Settled(cgroup) => {
-                if !cgroup.is_populated() {
-                    tracing::debug!(workload = %self.name, "its last process ended");
-                    self.phase = Phase::Empty(cgroup.clone());
-                    agent
-                        .engine
-                        .set_mounts(self.id, MountTable::provisional())?;
-                }
-                Ok(None)
-            }
-        }
+        let Some((cgroup, mounts)) = &mut self.there else {
+            let Ok(cgroup) = hierarchy.open(&self.path) else {
+                return Ok(None);
+            };
+            agent.engine.label(self.id, &cgroup)?;
+            let late = if cgroup.is_populated() {
+                ", after its first process"
+            } else {
+                ""
+            };
+            tracing::info!(workload = %self.name, "its cgroup is there: armed{late}");
+            self.there = Some((cgroup, Settle::default()));
+            return Ok(Some(now));
+        };
+        let set = |table| agent.engine.set_mounts(self.id, table);
+        Ok(mounts.look(cgroup, now, set))
     }
-
-    /// Takes the mount table of a process; the one in force stays if that fails. False if
-    /// the process has gone.
-    fn take(&self, agent: &mut Agent, pid: u32) -> bool {
-        let result = table(pid).and_then(|table| {
-            let mounts = table.len();
-            agent.engine.set_mounts(self.id, table)?;
-            Ok(mounts)
-        });
-        match result {
-            Ok(mounts) => {
-                tracing::debug!(workload = %self.name, pid, mounts, "mount table taken");
-            }
-            Err(_) if mounts::fingerprint(pid).is_err() => return false,
-            Err(failure) => {
-                let error = failure.lines().join("; ");
-                tracing::error!(workload = %self.name, pid, %error, "mount table not taken");
-            }
-        }
-        true
-    }
-}
-
-fn table(pid: u32) -> Result<MountTable, Failure> {
-    Ok(MountTable::new(&mounts::of_process(pid)?)?)
 }

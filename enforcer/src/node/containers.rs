@@ -1,0 +1,305 @@
+//! The containers of this node, by their runtime's id.
+//!
+//! ```text
+//!   runtime: creates ID, its name ───────┐
+//!   kubelet's cgroups: ID is there ──────┼─► Container ─► expected, mounts taken
+//!   kernel: whose label, when, first exec┘
+//! ```
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::enforce::Enforce;
+use super::kubelet::Scan;
+use super::pods::{Pods, Trouble};
+use crate::agent::chain;
+use crate::cgroup::Cgroup;
+use crate::engine::{Arming, EngineError, FirstExec, Found, WorkloadId};
+use crate::kubepods::{ContainerId, PodUid};
+use crate::mounts::{MountTable, Settle};
+
+/// How often the kernel is asked for a container's first exec until it has been seen.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What a runtime says of a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its id.
+    pub id: ContainerId,
+    /// Its pod.
+    pub pod: PodUid,
+    /// Its name in the pod; `None`: the pod's sandbox.
+    pub name: Option<String>,
+    /// Whether it has ended.
+    pub ended: bool,
+}
+
+/// A container that exists, is about to, or has ended.
+#[derive(Clone, Debug)]
+pub(super) struct Container {
+    pub(super) pod: PodUid,
+    pub(super) name: Option<String>,
+    pub(super) is_sandbox: bool,
+    pub(super) ended: bool,
+    pub(super) cgroup: Option<Cgroup>,
+    /// The workload of its own that it is in, or will be.
+    expected: Option<WorkloadId>,
+    /// What the kernel has of it.
+    found: Option<Found>,
+    pub(super) trouble: Option<Trouble>,
+    mounts: Settle,
+    /// When it is looked at again.
+    look: Option<Instant>,
+    /// Whether its arming was counted.
+    counted: bool,
+}
+
+impl Container {
+    fn new(pod: PodUid) -> Self {
+        Self {
+            pod,
+            name: None,
+            is_sandbox: false,
+            ended: false,
+            cgroup: None,
+            expected: None,
+            found: None,
+            trouble: None,
+            mounts: Settle::default(),
+            look: None,
+            counted: false,
+        }
+    }
+
+    /// Whose rules the kernel has for it.
+    pub(super) fn workload(&self) -> Option<WorkloadId> {
+        self.found.and_then(|found| found.workload)
+    }
+
+    /// When it was armed.
+    pub(super) fn arming(&self) -> Option<Arming> {
+        self.found.and_then(|found| found.arming)
+    }
+
+    /// Whether it runs, or could, under a name that isn't known.
+    pub(super) fn is_nameless(&self) -> bool {
+        self.name.is_none() && !self.is_sandbox && self.cgroup.is_some()
+    }
+
+    /// Puts it into its own workload, whether its cgroup is there or not.
+    pub(super) fn expect(
+        &mut self,
+        id: ContainerId,
+        workload: WorkloadId,
+        engine: &mut impl Enforce,
+        now: Instant,
+    ) -> Result<(), EngineError> {
+        self.trouble = None;
+        let is_labelled = self.cgroup.is_none() || self.workload() == Some(workload);
+        if self.expected == Some(workload) && is_labelled {
+            return Ok(());
+        }
+        if let Some(cgroup) = &self.cgroup {
+            // The mounts first: with a label and a provisional table, files on volumes
+            // would have no name for a moment.
+            let set = |table| engine.set_mounts(workload, table);
+            let look = self.mounts.look(cgroup, now, set);
+            self.look = Some(look.unwrap_or(now));
+        }
+        engine.expect_container(id, workload)?;
+        self.expected = Some(workload);
+        Ok(())
+    }
+
+    /// Forgets the workload that it was expected in.
+    pub(super) fn release(&mut self) -> Option<WorkloadId> {
+        self.found = None;
+        self.trouble = None;
+        self.look = None;
+        self.mounts = Settle::default();
+        self.expected.take()
+    }
+
+    /// Follows its mounts; when to look again.
+    fn look(
+        &mut self,
+        engine: &mut impl Enforce,
+        cgroup: &Cgroup,
+        now: Instant,
+    ) -> Option<Instant> {
+        let workload = self.expected?;
+        let set = |table| engine.set_mounts(workload, table);
+        let mounts = self.mounts.look(cgroup, now, set);
+        let knows_first_exec = self
+            .arming()
+            .is_some_and(|arming| arming.first_exec.is_some());
+        let is_done = knows_first_exec && self.mounts == Settle::Settled;
+        mounts.or((!is_done).then_some(now + LOOK))
+    }
+}
+
+impl Pods {
+    /// Takes what a runtime says of a container, before or after its cgroup is there.
+    pub fn name(&mut self, named: Named) {
+        let container = self
+            .containers
+            .entry(named.id)
+            .or_insert_with(|| Container::new(named.pod));
+        let is_sandbox = named.name.is_none();
+        let is_new = container.name != named.name || container.is_sandbox != is_sandbox;
+        if !is_new && container.ended == named.ended {
+            return;
+        }
+        (container.name, container.is_sandbox) = (named.name, is_sandbox);
+        container.ended = named.ended;
+        self.mark(named.pod);
+    }
+
+    /// Takes that a container won't come back.
+    pub fn removed(&mut self, id: ContainerId, engine: &mut impl Enforce) {
+        let Some(mut container) = self.containers.remove(&id) else {
+            return;
+        };
+        let was_there = container.cgroup.is_some();
+        let workload = container.release();
+        if workload.is_some()
+            && let Err(error) = engine.forget_container(id)
+        {
+            tracing::error!(container = %id, error = chain(&error), "not forgotten by the kernel");
+        }
+        let pod = container.pod;
+        self.changed.insert(pod);
+        let Some(name) = container.name.filter(|_| was_there) else {
+            return;
+        };
+        let mut others = self.containers.values();
+        let is_replaced =
+            others.any(|other| other.pod == pod && other.name.as_ref() == Some(&name));
+        if is_replaced {
+            return;
+        }
+        if let Some(workload) = workload
+            && let Err(error) = engine.set_mounts(workload, MountTable::provisional())
+        {
+            tracing::error!(container = %id, error = chain(&error), "mount table not reset");
+        }
+        if let Some(pod) = self.by_uid.get_mut(&pod) {
+            pod.ended.insert(name);
+        }
+    }
+
+    /// Takes all pods' cgroups.
+    pub fn observe(&mut self, scan: &Scan, engine: &mut impl Enforce) {
+        let seen: BTreeMap<_, _> = scan
+            .containers
+            .iter()
+            .map(|(uid, id, cgroup)| (*id, (*uid, cgroup)))
+            .collect();
+        let gone: Vec<_> = self
+            .containers
+            .iter()
+            .filter(|(id, container)| container.cgroup.is_some() && !seen.contains_key(id))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            self.removed(id, engine);
+        }
+        for (id, (uid, cgroup)) in seen {
+            let container = self
+                .containers
+                .entry(id)
+                .or_insert_with(|| Container::new(uid));
+            if container.cgroup.as_ref() == Some(cgroup) {
+                continue;
+            }
+            container.cgroup = Some(cgroup.clone());
+            container.ended = false;
+            if let (Some(name), Some(pod)) = (&container.name, self.by_uid.get_mut(&uid)) {
+                pod.ended.remove(name);
+            }
+            self.mark(uid);
+        }
+    }
+
+    /// Takes what the kernel has of the containers of pods that are enforced in.
+    pub(super) fn compare(&mut self, engine: &impl Enforce) -> Result<(), EngineError> {
+        let found: BTreeMap<_, _> = engine
+            .containers()?
+            .into_iter()
+            .filter_map(|found| Some((found.id?, found)))
+            .collect();
+        for (id, container) in &mut self.containers {
+            let found = found.get(id).copied();
+            if container.cgroup.is_none() || found == container.found {
+                continue;
+            }
+            container.found = found;
+            if container.name.is_none() {
+                container.is_sandbox |= found.is_some_and(|found| found.is_sandbox);
+            }
+            self.changed.insert(container.pod);
+        }
+        Ok(())
+    }
+
+    /// Whether a runtime should be asked for names: a pod that is enforced in has a
+    /// container without.
+    pub fn lacks_names(&self) -> bool {
+        let mut containers = self.containers.values();
+        containers
+            .any(|container| container.is_nameless() && self.by_uid.contains_key(&container.pod))
+    }
+
+    /// Follows mounts and first execs of containers; when to look again.
+    pub fn look(&mut self, engine: &mut impl Enforce, now: Instant) -> Option<Instant> {
+        let is_due = |container: &Container| container.look.is_some_and(|due| due <= now);
+        if self.containers.values().any(is_due)
+            && let Err(error) = self.compare(engine)
+        {
+            tracing::error!(
+                error = chain(&error),
+                "the kernel's containers can't be read"
+            );
+        }
+        for container in self.containers.values_mut().filter(|it| is_due(it)) {
+            let cgroup = container.cgroup.clone();
+            container.look = cgroup.and_then(|cgroup| container.look(engine, &cgroup, now));
+            if let Some(arming) = container.arming()
+                && arming.first_exec.is_some()
+                && !container.counted
+            {
+                container.counted = true;
+                self.armings.push(arming);
+            }
+        }
+        self.containers.values().filter_map(|it| it.look).min()
+    }
+
+    /// Armings whose first exec became known since the last call.
+    pub fn take_armings(&mut self) -> Vec<Arming> {
+        std::mem::take(&mut self.armings)
+    }
+
+    /// Takes a container's mounts once and for all, at the moment when the runtime has made
+    /// them and waits for us before it starts the container.
+    pub fn starting(&mut self, id: ContainerId, engine: &mut impl Enforce, now: Instant) {
+        let Some(container) = self.containers.get_mut(&id) else {
+            return;
+        };
+        let (Some(workload), Some(cgroup)) = (container.expected, &container.cgroup) else {
+            return;
+        };
+        let set = |table| engine.set_mounts(workload, table);
+        container.mounts = Settle::of_existing(cgroup, set);
+        container.look = Some(now + LOOK);
+    }
+}
+
+/// Microseconds from the first exec to the label; `None` while one of them is not known.
+pub(super) fn unprotected_micros(arming: &Arming) -> Option<i64> {
+    let Some(FirstExec::At(first_exec)) = arming.first_exec else {
+        return None;
+    };
+    let distance = i128::from(arming.armed) - i128::from(first_exec);
+    i64::try_from(distance / 1_000).ok()
+}

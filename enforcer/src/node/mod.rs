@@ -1,0 +1,89 @@
+//! `bartizan-enforcer node`: what the operator publishes, in the containers of this node.
+//!
+//! ```text
+//!   api ─► PodEnforcements, rule maps ─┐             ┌─► engine ─► kernel
+//!   kubelet's cgroups ─────────────────┼─► Pods ─────┤
+//!   kernel: first execs ───────────────┘             └─► Statuses ─► api
+//! ```
+//!
+//! [`Pods`] decides and knows neither clock nor API server; one task owns it and the
+//! engine, so nothing locks. Whatever happens, the loop looks at everything that is due and
+//! then waits.
+//!
+//! A node that can't enforce is no reason to end: it says so in the status of every pod
+//! that counts on it.
+
+pub mod api;
+pub mod containers;
+pub mod enforce;
+mod hands;
+pub mod keys;
+pub mod kubelet;
+pub mod pods;
+pub mod rule_maps;
+pub mod status;
+mod work;
+
+use anyhow::Context as _;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use tokio::task::LocalSet;
+
+use crate::agent;
+use crate::args::Node;
+use crate::bpf::Kernel;
+use crate::cgroup::Hierarchy;
+use crate::engine::Engine;
+use crate::failure::Failure;
+use crate::selftest;
+use hands::Hands;
+use work::Work;
+
+/// Enforces until SIGINT or SIGTERM.
+pub fn run(args: &Node) -> Result<u8, Failure> {
+    let denials = agent::denials(args.denials.as_deref())?;
+    // The self-test forks, so it comes before threads.
+    let able = prepare();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    LocalSet::new().block_on(&runtime, async {
+        let client = connect(args).await?;
+        let node = Some(args.name.clone());
+        let (hands, hierarchy) = match able {
+            Ok((engine, hierarchy)) => {
+                let hands = Hands::able(engine, denials, args.metrics, node).await?;
+                tracing::info!("enforcing: the self-test's denials were seen");
+                (hands, Some(hierarchy))
+            }
+            Err(failure) => (Hands::unable(&failure, args.metrics).await?, None),
+        };
+        Work::new(hands, hierarchy, client, args)?.run().await
+    })?;
+    Ok(0)
+}
+
+/// A kernel that has been seen to deny.
+fn prepare() -> Result<(Engine<Kernel>, Hierarchy), Failure> {
+    let hierarchy = Hierarchy::find()?;
+    let mut engine = Engine::new(Kernel::load()?);
+    let judged = engine.judged();
+    selftest::run(engine.maps(), &hierarchy, judged)?;
+    Ok((engine, hierarchy))
+}
+
+/// A client of the API server, which needn't answer yet.
+async fn connect(args: &Node) -> anyhow::Result<Client> {
+    let config = match &args.kubeconfig {
+        Some(path) => {
+            let file = Kubeconfig::read_from(path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+                .await
+                .with_context(|| format!("cannot use {}", path.display()))?
+        }
+        None => Config::incluster()
+            .context("no API server is known: run in a pod, or give --kubeconfig")?,
+    };
+    Client::try_from(config).context("cannot make a client of the API server")
+}
