@@ -135,6 +135,13 @@ pub struct Node {
     /// Directory for the copy of what the API server said.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/bartizan")]
     pub state: PathBuf,
+    /// Where the container runtime offers NRI, by which it announces containers.
+    #[arg(long, value_name = "SOCKET", default_value = "/var/run/nri/nri.sock")]
+    pub nri_socket: PathBuf,
+    /// Where the container runtime answers the kubelet, for the names of containers that
+    /// were not announced [default: the first of the usual places].
+    #[arg(long, value_name = "SOCKET")]
+    pub cri_socket: Option<PathBuf>,
     /// Serve /metrics, /healthz and /readyz on this address, such as 0.0.0.0:9464.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub metrics: Option<SocketAddr>,

@@ -14,6 +14,7 @@ pub mod args;
 pub mod bpf;
 pub mod cgroup;
 pub mod container;
+pub mod cri;
 pub mod engine;
 pub mod events;
 pub mod failure;

@@ -13,9 +13,9 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
-use crate::engine::{Counted, Series};
+use crate::engine::{Arming, Counted, How, Series};
 use crate::report::mode_name;
 
 /// Content type of [`Snapshot::encode`].
@@ -59,12 +59,35 @@ pub struct NodeFacts {
     pub synced: bool,
     /// Calls of the API server that failed, and objects of it that were refused, by reason.
     pub api_errors: BTreeMap<&'static str, u64>,
+    /// NRI: whether the runtime is connected, how often it connected, and how many of its
+    /// containers it went on with before their rules were there.
+    pub nri: (bool, u64, u64),
+    /// Containers armed, by how.
+    pub armings: BTreeMap<&'static str, u64>,
+    /// How long containers ran without rules before that, all together, in seconds.
+    pub unprotected: f64,
+    /// Containers armed after their first exec, by an unknown time.
+    pub unprotected_unknown: u64,
 }
 
 impl NodeFacts {
     /// Counts an error.
     pub fn count_error(&mut self, reason: &'static str) {
         *self.api_errors.entry(reason).or_default() += 1;
+    }
+
+    /// Counts a container that has been armed and has run something.
+    pub fn count_arming(&mut self, arming: &Arming) {
+        let how = match arming.how {
+            How::Nri => "nri",
+            How::Mkdir => "mkdir",
+            How::Late => "late",
+        };
+        *self.armings.entry(how).or_default() += 1;
+        match arming.unprotected() {
+            Some(time) => self.unprotected += time.as_secs_f64(),
+            None => self.unprotected_unknown += 1,
+        }
     }
 }
 
@@ -207,7 +230,30 @@ impl Snapshot {
         let help = "Failures to talk with the API server, by reason";
         let errors = node.api_errors.iter();
         let errors = errors.map(|(reason, count)| (vec![("reason", *reason)], *count));
-        counter(to, "api_errors", help, errors)
+        counter(to, "api_errors", help, errors)?;
+        let (connected, sessions, late) = node.nri;
+        let help = "Whether the container runtime announces containers before they start";
+        let connected = usize::from(connected);
+        gauge(to, "nri_connected", help, [(Vec::new(), connected)])?;
+        let help = "How often the container runtime has connected by NRI";
+        counter(to, "nri_sessions", help, [(Vec::new(), sessions)])?;
+        let help = "Announcements that were answered before the rules were in the kernel";
+        counter(to, "nri_late_answers", help, [(Vec::new(), late)])?;
+        let help = "Containers armed, by who did it: the kernel by their id (nri) or their pod \
+                    (mkdir) as their cgroup was made, or the enforcer afterwards (late)";
+        let ways = ["nri", "mkdir", "late"];
+        let armings = ways.map(|how| {
+            let count = node.armings.get(how).copied().unwrap_or_default();
+            (vec![("by", how)], count)
+        });
+        counter(to, "armings", help, armings)?;
+        let help = "Containers that ran for an unknown time before they were armed";
+        let unknown = node.unprotected_unknown;
+        counter(to, "unprotected_unknown", help, [(Vec::new(), unknown)])?;
+        let help = "How long containers ran before they were armed, all together";
+        let unit = Some(&Unit::Seconds);
+        let metric = to.encode_descriptor("unprotected", help, unit, MetricType::Counter)?;
+        ConstCounter::new(node.unprotected).encode(metric)
     }
 
     fn encode_policies(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -3,6 +3,7 @@
 //! ```text
 //!   api ─► PodEnforcements, rule maps ─┐             ┌─► engine ─► kernel
 //!   kubelet's cgroups ─────────────────┼─► Pods ─────┤
+//!   runtime: names, before they start ─┤             │
 //!   kernel: first execs ───────────────┘             └─► Statuses ─► api
 //! ```
 //!
@@ -21,6 +22,7 @@ pub mod keys;
 pub mod kubelet;
 pub mod pods;
 pub mod rule_maps;
+mod runtime;
 pub mod status;
 mod work;
 

@@ -16,11 +16,13 @@ use super::keys::PodKey;
 use super::kubelet;
 use super::pods::Pods;
 use super::rule_maps::verify;
+use super::runtime::{self, Runtime, Said};
 use super::status::Statuses;
 use crate::args::Node;
 use crate::cgroup::{Cgroup, Hierarchy};
 use crate::failure::Failure;
 use crate::metrics::NodeFacts;
+use crate::nri::{Event, Request};
 use crate::watch::Watch;
 
 /// How often the cgroups are looked at although nothing was notified.
@@ -31,6 +33,7 @@ const UPDATES: usize = 1_024;
 /// What the loop waits for.
 enum Cause {
     Update(Option<Update>),
+    Runtime(Said),
     Cgroups,
     Due,
     End,
@@ -46,6 +49,7 @@ pub(super) struct Work {
     objects: BTreeMap<PodKey, String>,
     server: Server,
     updates: mpsc::Receiver<Update>,
+    runtime: Runtime,
     /// The kubelet's own cgroups that the kernel knows.
     parents: Vec<Cgroup>,
     cgroups: Watch,
@@ -77,6 +81,8 @@ impl Work {
             objects: BTreeMap::new(),
             server,
             updates,
+            runtime: Runtime::new(args.nri_socket.clone(), args.cri_socket.clone())
+                .context("cannot listen to the container runtime")?,
             parents: Vec::new(),
             cgroups: Watch::new().context("cannot watch the cgroups")?,
             scan: Instant::now(),
@@ -94,6 +100,7 @@ impl Work {
             let Self {
                 hands,
                 updates,
+                runtime,
                 cgroups,
                 end: [interrupt, terminate],
                 ..
@@ -101,6 +108,7 @@ impl Work {
             let cause = async {
                 tokio::select! {
                     update = updates.recv() => Ok(Cause::Update(update)),
+                    said = runtime.next() => Ok(Cause::Runtime(said)),
                     changed = cgroups.changed(|_, _, _| true) => changed.map(|_| Cause::Cgroups),
                     () = tokio::time::sleep_until(next.into()) => Ok(Cause::Due),
                     _ = interrupt.recv() => Ok(Cause::End),
@@ -115,6 +123,11 @@ impl Work {
                         self.take(update);
                     }
                 }
+                Cause::Runtime(Said::Request(request)) => self.answer(request)?,
+                Cause::Runtime(Said::Answer(answer)) => match self.runtime.names(answer) {
+                    Ok(names) => names.into_iter().for_each(|named| self.pods.name(named)),
+                    Err(reason) => self.facts.count_error(reason),
+                },
                 Cause::Cgroups => self.scan = Instant::now(),
                 Cause::Due => {}
                 Cause::Update(None) | Cause::End => break,
@@ -135,6 +148,9 @@ impl Work {
         if let Some(engine) = self.hands.engine() {
             self.pods.settle(engine, now);
             next = next.min(self.pods.look(engine, now).unwrap_or(next));
+            if self.pods.lacks_names() {
+                next = next.min(self.runtime.ask(now).unwrap_or(next));
+            }
         }
         for name in self.pods.due_rule_maps(now) {
             tokio::task::spawn_local(self.server.clone().fetch(name));
@@ -146,6 +162,11 @@ impl Work {
             let uid = self.objects.get(&key).cloned();
             tokio::task::spawn_local(self.server.clone().write(key, uid, status));
         }
+        for arming in self.pods.take_armings() {
+            self.facts.count_arming(&arming);
+        }
+        let link = self.runtime.link();
+        self.facts.nri = (link.is_connected(), link.sessions(), link.late());
         self.hands.say(self.facts.clone());
         let deadlines = [self.pods.deadline(), self.statuses.deadline()];
         Ok(deadlines.into_iter().flatten().fold(next, Instant::min))
@@ -169,6 +190,46 @@ impl Work {
             .set(&paths)
             .context("cannot watch the cgroups")?;
         // What appeared in them before they were watched is found by the next scan.
+        Ok(())
+    }
+
+    /// Does what an event means before the runtime goes on.
+    fn answer(&mut self, request: Request) -> Result<(), Failure> {
+        let now = Instant::now();
+        match &request.event {
+            Event::Synchronized(pods, containers) => {
+                for named in runtime::all(pods, containers) {
+                    self.pods.name(named);
+                }
+            }
+            Event::SandboxStarted(pod) => {
+                if let Some(named) = runtime::sandbox(pod) {
+                    self.pods.name(named);
+                }
+            }
+            Event::Creating(pod, container) => {
+                if let Some(named) = runtime::container(pod, container) {
+                    self.pods.name(named);
+                }
+            }
+            Event::Starting(container) => {
+                // Its cgroup is there, and so are its mounts.
+                self.scan_cgroups()?;
+                if let (Some(engine), Ok(id)) = (self.hands.engine(), container.id.parse()) {
+                    self.pods.settle(engine, now);
+                    self.pods.starting(id, engine, now);
+                }
+            }
+            Event::Removed(container) => {
+                if let (Some(engine), Ok(id)) = (self.hands.engine(), container.id.parse()) {
+                    self.pods.removed(id, engine);
+                }
+            }
+        }
+        if let Some(engine) = self.hands.engine() {
+            self.pods.settle(engine, now);
+        }
+        request.answer(Ok(()));
         Ok(())
     }
 

@@ -20,6 +20,8 @@ pub struct Container {
     pub sandbox: String,
     /// Its name in the pod.
     pub name: String,
+    /// Whether it has ended.
+    pub ended: bool,
 }
 
 /// Something that happens at a runtime, which waits for the answer.
@@ -69,6 +71,9 @@ pub const EVENTS: u64 = 1 << (RUN_POD_SANDBOX - 1)
     | 1 << (CREATE_CONTAINER - 1)
     | 1 << (START_CONTAINER - 1)
     | 1 << (REMOVE_CONTAINER - 1);
+
+/// A container's state when it has ended.
+const STOPPED: u64 = 4;
 
 const RUN_POD_SANDBOX: u64 = 1;
 const CREATE_CONTAINER: u64 = 4;
@@ -212,6 +217,7 @@ fn read_container(bytes: &[u8]) -> Result<Container, DecodeError> {
             1 => container.id = field.text()?,
             2 => container.sandbox = field.text()?,
             3 => container.name = field.text()?,
+            4 => container.ended = field.number()? == STOPPED,
             _ => {}
         }
     }

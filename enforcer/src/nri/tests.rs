@@ -111,7 +111,7 @@ fn container(name: &str) -> Body {
         .bytes(1, format!("id-{name}"))
         .bytes(2, "sandbox")
         .bytes(3, name)
-        .number(4, 1)
+        .number(4, if name == "old" { 4 } else { 3 })
 }
 
 /// What a handler was told, in order.
@@ -158,6 +158,7 @@ fn named(name: &str) -> messages::Container {
         id: format!("id-{name}"),
         sandbox: "sandbox".to_owned(),
         name: name.to_owned(),
+        ended: name == "old",
     }
 }
 
