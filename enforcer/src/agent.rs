@@ -49,6 +49,8 @@ pub struct Agent {
     pub policies: PolicyState,
     /// What metrics say of a cluster's node.
     pub node_facts: Option<NodeFacts>,
+    /// Where records of denials go besides the log, as long as there is room.
+    pub notify: Option<mpsc::Sender<Record>>,
     ring: Readable,
     questions: Option<mpsc::Receiver<Question>>,
     aggregator: Aggregator,
@@ -74,6 +76,7 @@ impl Agent {
             engine,
             policies,
             node_facts: None,
+            notify: None,
             questions,
             aggregator: Aggregator::default(),
             sink: Sink::start(denials)?,
@@ -123,6 +126,10 @@ impl Agent {
                     if let Some(record) = record {
                         if (record.outcome, record.operation) == (Outcome::Deny, Operation::Exec) {
                             self.denied_exec = Some(record.clone());
+                        }
+                        if let Some(notify) = &self.notify {
+                            // The log and the counters have those that find no room.
+                            let _ = notify.try_send(record.clone());
                         }
                         let sink = &self.sink;
                         self.aggregator.offer(now, record, |record, count| {

@@ -59,6 +59,8 @@ pub struct NodeFacts {
     pub synced: bool,
     /// Calls of the API server that failed, and objects of it that were refused, by reason.
     pub api_errors: BTreeMap<&'static str, u64>,
+    /// Files of the local copy that could not be written.
+    pub copy_errors: u64,
     /// NRI: whether the runtime is connected, how often it connected, and how many of its
     /// containers it went on with before their rules were there.
     pub nri: (bool, u64, u64),
@@ -231,6 +233,8 @@ impl Snapshot {
         let errors = node.api_errors.iter();
         let errors = errors.map(|(reason, count)| (vec![("reason", *reason)], *count));
         counter(to, "api_errors", help, errors)?;
+        let help = "Files of the local copy that could not be written or removed";
+        counter(to, "copy_errors", help, [(Vec::new(), node.copy_errors)])?;
         let (connected, sessions, late) = node.nri;
         let help = "Whether the container runtime announces containers before they start";
         let connected = usize::from(connected);

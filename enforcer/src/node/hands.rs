@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::http::{self, Question};
 use crate::metrics::{NodeFacts, Snapshot};
+use crate::report::Record;
 
 /// Enforcement on this node.
 pub(super) enum Hands {
@@ -30,14 +31,17 @@ pub(super) struct Unable {
 }
 
 impl Hands {
-    /// Enforces with an engine; denials go to `denials`.
+    /// Enforces with an engine; denials go to `denials`, and where there is room to `notify`.
     pub(super) async fn able(
         engine: Engine<Kernel>,
         denials: Box<dyn Write + Send>,
         metrics: Option<SocketAddr>,
         node: Option<String>,
+        notify: mpsc::Sender<Record>,
     ) -> io::Result<Self> {
-        let agent = Agent::start(engine, PolicyState::default(), denials, metrics, node).await?;
+        let policies = PolicyState::default();
+        let mut agent = Agent::start(engine, policies, denials, metrics, node).await?;
+        agent.notify = Some(notify);
         Ok(Self::Able(Box::new(agent)))
     }
 

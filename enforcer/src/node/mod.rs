@@ -4,7 +4,8 @@
 //!   api ─► PodEnforcements, rule maps ─┐             ┌─► engine ─► kernel
 //!   kubelet's cgroups ─────────────────┼─► Pods ─────┤
 //!   runtime: names, before they start ─┤             │
-//!   kernel: first execs ───────────────┘             └─► Statuses ─► api
+//!   kernel: first execs, denials ──────┘             └─► Statuses, Notices ─► api
+//!                                    └─ Copies ◄► disk
 //! ```
 //!
 //! [`Pods`] decides and knows neither clock nor API server; one task owns it and the
@@ -16,10 +17,12 @@
 
 pub mod api;
 pub mod containers;
+pub mod copies;
 pub mod enforce;
 mod hands;
 pub mod keys;
 pub mod kubelet;
+pub mod notices;
 pub mod pods;
 pub mod rule_maps;
 mod runtime;
@@ -29,6 +32,7 @@ mod work;
 use anyhow::Context as _;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use crate::agent;
@@ -41,6 +45,9 @@ use crate::selftest;
 use hands::Hands;
 use work::Work;
 
+/// Denials on their way to events; the log has all of them.
+const DENIALS: usize = 64;
+
 /// Enforces until SIGINT or SIGTERM.
 pub fn run(args: &Node) -> Result<u8, Failure> {
     let denials = agent::denials(args.denials.as_deref())?;
@@ -52,15 +59,18 @@ pub fn run(args: &Node) -> Result<u8, Failure> {
     LocalSet::new().block_on(&runtime, async {
         let client = connect(args).await?;
         let node = Some(args.name.clone());
+        let (notify, denied) = mpsc::channel(DENIALS);
         let (hands, hierarchy) = match able {
             Ok((engine, hierarchy)) => {
-                let hands = Hands::able(engine, denials, args.metrics, node).await?;
+                let hands = Hands::able(engine, denials, args.metrics, node, notify).await?;
                 tracing::info!("enforcing: the self-test's denials were seen");
                 (hands, Some(hierarchy))
             }
             Err(failure) => (Hands::unable(&failure, args.metrics).await?, None),
         };
-        Work::new(hands, hierarchy, client, args)?.run().await
+        Work::new(hands, hierarchy, client, denied, args)?
+            .run()
+            .await
     })?;
     Ok(0)
 }

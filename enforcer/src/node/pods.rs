@@ -130,8 +130,9 @@ pub struct Pods {
 }
 
 impl Pods {
-    /// Takes what the API says of a pod; `None`: nothing is to be enforced there.
-    pub fn want(&mut self, key: &PodKey, wanted: Option<Wanted>) {
+    /// Takes what the API says of a pod; `None`: nothing is to be enforced there. Whether
+    /// that is something else than before.
+    pub fn want(&mut self, key: &PodKey, wanted: Option<Wanted>) -> bool {
         let uid = wanted.as_ref().and_then(|wanted| {
             let uid = wanted.spec.pod_uid.parse();
             uid.inspect_err(|error| tracing::error!(pod = %key, %error, "not enforced"))
@@ -146,7 +147,7 @@ impl Pods {
             self.marked.insert(before);
         }
         let (Some(uid), Some(wanted)) = (uid, wanted) else {
-            return;
+            return before.is_some();
         };
         self.uids.insert(key.clone(), uid);
         let pod = self.by_uid.entry(uid).or_insert_with(|| Pod {
@@ -158,17 +159,15 @@ impl Pods {
             ended: BTreeSet::new(),
             troubles: BTreeMap::new(),
         });
-        pod.owner = wanted.owner;
-        if pod.plan != wanted.spec.containers {
-            pod.plan = wanted.spec.containers;
-            self.marked.insert(uid);
-        }
         self.changed.insert(uid);
-    }
-
-    /// The pods that something is to be enforced in, or was until the next settling.
-    pub fn keys(&self) -> impl Iterator<Item = &PodKey> {
-        self.uids.keys()
+        let is_new = before != Some(uid) || pod.owner != wanted.owner;
+        pod.owner = wanted.owner;
+        if pod.plan == wanted.spec.containers {
+            return is_new;
+        }
+        pod.plan = wanted.spec.containers;
+        self.marked.insert(uid);
+        true
     }
 
     /// The pod's UID as its cgroup carries it.
@@ -193,6 +192,18 @@ impl Pods {
                 self.marked.insert(*uid);
             }
         }
+    }
+
+    /// Whether some pod counts on a rule map.
+    pub fn uses_rule_map(&self, name: &str) -> bool {
+        let mut plans = self.by_uid.values().flat_map(|pod| &pod.plan);
+        plans.any(|plan| plan.rule_map.as_deref() == Some(name))
+    }
+
+    /// The pod's UID as the API knows it.
+    pub fn owner(&self, key: &PodKey) -> Option<&String> {
+        let pod = self.by_uid.get(self.uids.get(key)?)?;
+        pod.owner.as_ref()
     }
 
     /// Names of rule maps to fetch now.

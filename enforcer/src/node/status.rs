@@ -176,6 +176,8 @@ struct Entry {
     /// What the API server has.
     known: PodEnforcementStatus,
     version: u64,
+    /// Whether the API server is known to have the object.
+    exists: bool,
     wanted: Option<PodEnforcementStatus>,
     in_flight: bool,
     next: Option<Instant>,
@@ -185,7 +187,7 @@ struct Entry {
 impl Entry {
     fn differs(&self) -> bool {
         let wanted = self.wanted.as_ref();
-        wanted.is_some_and(|wanted| *wanted != self.known)
+        self.exists && wanted.is_some_and(|wanted| *wanted != self.known)
     }
 }
 
@@ -197,6 +199,7 @@ impl Statuses {
     /// Takes what the API server has, as of a resource version.
     pub fn known(&mut self, key: &PodKey, version: u64, status: Option<PodEnforcementStatus>) {
         let entry = self.0.entry(key.clone()).or_default();
+        entry.exists = true;
         if version >= entry.version {
             entry.version = version;
             entry.known = status.unwrap_or_default();
@@ -273,6 +276,8 @@ mod tests {
     fn a_pods_status_is_written_once_a_second_and_then_the_latest() {
         let (mut statuses, key, now) = (Statuses::default(), key(), Instant::now());
         statuses.want(&key, status("0/1"));
+        assert!(statuses.due(now).is_empty(), "there is nothing to write to");
+        statuses.known(&key, 1, None);
         assert_eq!(statuses.due(now), [(key.clone(), status("0/1"))]);
         statuses.want(&key, status("1/1"));
         assert!(statuses.due(now).is_empty(), "one at a time");
@@ -304,6 +309,7 @@ mod tests {
     #[test]
     fn a_write_that_fails_is_tried_again_later_and_later() {
         let (mut statuses, key, mut now) = (Statuses::default(), key(), Instant::now());
+        statuses.known(&key, 1, None);
         statuses.want(&key, status("1/1"));
         let mut waits = Vec::new();
         for _ in 0..8 {
@@ -321,7 +327,9 @@ mod tests {
         let (mut statuses, now) = (Statuses::default(), Instant::now());
         for number in 0..10 {
             let name = format!("web-{number}");
-            statuses.want(&PodKey { name, ..key() }, status("1/1"));
+            let key = PodKey { name, ..key() };
+            statuses.known(&key, 1, None);
+            statuses.want(&key, status("1/1"));
         }
         let first = statuses.due(now);
         assert_eq!(first.len(), WRITES);

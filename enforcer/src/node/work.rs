@@ -1,6 +1,6 @@
 //! The node agent's loop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -11,9 +11,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::api::{Server, Update};
+use super::copies::Copies;
 use super::hands::Hands;
 use super::keys::PodKey;
 use super::kubelet;
+use super::notices::{Notices, Publisher};
 use super::pods::Pods;
 use super::rule_maps::verify;
 use super::runtime::{self, Runtime, Said};
@@ -23,6 +25,7 @@ use crate::cgroup::{Cgroup, Hierarchy};
 use crate::failure::Failure;
 use crate::metrics::NodeFacts;
 use crate::nri::{Event, Request};
+use crate::report::Record;
 use crate::watch::Watch;
 
 /// How often the cgroups are looked at although nothing was notified.
@@ -34,6 +37,7 @@ const UPDATES: usize = 1_024;
 enum Cause {
     Update(Option<Update>),
     Runtime(Said),
+    Denied(Box<Record>),
     Cgroups,
     Due,
     End,
@@ -47,6 +51,12 @@ pub(super) struct Work {
     statuses: Statuses,
     /// UIDs of the `PodEnforcement`s.
     objects: BTreeMap<PodKey, String>,
+    copies: Copies,
+    /// Pods of the copy that the API server has not spoken of.
+    unconfirmed: BTreeSet<PodKey>,
+    notices: Notices,
+    publisher: Publisher,
+    denied: mpsc::Receiver<Record>,
     server: Server,
     updates: mpsc::Receiver<Update>,
     runtime: Runtime,
@@ -64,8 +74,19 @@ impl Work {
         hands: Hands,
         hierarchy: Option<Hierarchy>,
         client: Client,
+        denied: mpsc::Receiver<Record>,
         args: &Node,
     ) -> Result<Self, Failure> {
+        let copies = Copies::open(&args.state)
+            .with_context(|| format!("cannot use {}", args.state.display()))?;
+        let mut pods = Pods::default();
+        let mut unconfirmed = BTreeSet::new();
+        for (key, wanted) in copies.pods() {
+            pods.want(&key, Some(wanted));
+            unconfirmed.insert(key);
+        }
+        tracing::info!(pods = unconfirmed.len(), "known from before");
+        let publisher = Publisher::new(client.clone(), args.name.clone());
         let (sender, updates) = mpsc::channel(UPDATES);
         let server = Server::new(client, sender);
         tokio::task::spawn_local(server.clone().follow(args.name.clone()));
@@ -76,9 +97,14 @@ impl Work {
             },
             hands,
             hierarchy,
-            pods: Pods::default(),
+            pods,
             statuses: Statuses::default(),
             objects: BTreeMap::new(),
+            copies,
+            unconfirmed,
+            notices: Notices::default(),
+            publisher,
+            denied,
             server,
             updates,
             runtime: Runtime::new(args.nri_socket.clone(), args.cri_socket.clone())
@@ -101,6 +127,7 @@ impl Work {
                 hands,
                 updates,
                 runtime,
+                denied,
                 cgroups,
                 end: [interrupt, terminate],
                 ..
@@ -109,6 +136,7 @@ impl Work {
                 tokio::select! {
                     update = updates.recv() => Ok(Cause::Update(update)),
                     said = runtime.next() => Ok(Cause::Runtime(said)),
+                    Some(record) = denied.recv() => Ok(Cause::Denied(Box::new(record))),
                     changed = cgroups.changed(|_, _, _| true) => changed.map(|_| Cause::Cgroups),
                     () = tokio::time::sleep_until(next.into()) => Ok(Cause::Due),
                     _ = interrupt.recv() => Ok(Cause::End),
@@ -128,6 +156,7 @@ impl Work {
                     Ok(names) => names.into_iter().for_each(|named| self.pods.name(named)),
                     Err(reason) => self.facts.count_error(reason),
                 },
+                Cause::Denied(record) => self.notice(&record),
                 Cause::Cgroups => self.scan = Instant::now(),
                 Cause::Due => {}
                 Cause::Update(None) | Cause::End => break,
@@ -152,8 +181,17 @@ impl Work {
                 next = next.min(self.runtime.ask(now).unwrap_or(next));
             }
         }
-        for name in self.pods.due_rule_maps(now) {
-            tokio::task::spawn_local(self.server.clone().fetch(name));
+        let due = self.pods.due_rule_maps(now);
+        let is_any = !due.is_empty();
+        for name in due {
+            match self.copies.rule_map(&name) {
+                Some(map) => self.pods.put_rule_map(&name, Ok(map), now),
+                None => drop(tokio::task::spawn_local(self.server.clone().fetch(name))),
+            }
+        }
+        if is_any {
+            // Those that were on disk are in the kernel at once.
+            next = now;
         }
         for (key, status) in self.pods.changed_statuses(self.hands.trouble()) {
             self.statuses.want(&key, status);
@@ -166,6 +204,7 @@ impl Work {
             self.facts.count_arming(&arming);
         }
         let link = self.runtime.link();
+        self.facts.copy_errors = self.copies.errors();
         self.facts.nri = (link.is_connected(), link.sessions(), link.late());
         self.hands.say(self.facts.clone());
         let deadlines = [self.pods.deadline(), self.statuses.deadline()];
@@ -233,6 +272,15 @@ impl Work {
         Ok(())
     }
 
+    fn notice(&mut self, record: &Record) {
+        if let Some(notice) = self.notices.of(record, Instant::now())
+            && let Some(uid) = self.pods.owner(&notice.pod)
+        {
+            let publisher = self.publisher.clone();
+            tokio::task::spawn_local(publisher.publish(notice, uid.clone()));
+        }
+    }
+
     fn take(&mut self, update: Update) {
         let now = Instant::now();
         match update {
@@ -242,17 +290,43 @@ impl Work {
                 if let Some(uid) = enforcement.uid {
                     self.objects.insert(key.clone(), uid);
                 }
-                self.pods.want(&key, Some(enforcement.wanted));
+                self.unconfirmed.remove(&key);
+                let before = self.pods.uid(&key);
+                let wanted = enforcement.wanted;
+                let is_news = self.pods.want(&key, Some(wanted.clone()));
+                let uid = self.pods.uid(&key);
+                if let Some(before) = before.filter(|before| Some(*before) != uid) {
+                    self.copies.remove_pod(before);
+                }
+                if let Some(uid) = uid.filter(|_| is_news) {
+                    self.copies.save_pod(&key, uid, &wanted);
+                }
             }
             Update::Deleted(key) => {
+                if let Some(uid) = self.pods.uid(&key) {
+                    self.copies.remove_pod(uid);
+                }
                 self.pods.want(&key, None);
+                self.notices.forget(&key);
                 self.statuses.forget(&key);
                 self.objects.remove(&key);
             }
-            Update::Synced => self.facts.synced = true,
+            Update::Synced => {
+                self.facts.synced = true;
+                for key in std::mem::take(&mut self.unconfirmed) {
+                    self.take(Update::Deleted(key));
+                }
+                // Those that pods count on are known by now.
+                let pods = &self.pods;
+                self.copies.keep_rule_maps(|name| pods.uses_rule_map(name));
+            }
             Update::Failed => self.facts.count_error("watch"),
             Update::RuleMap(name, result) => {
-                let result = result.and_then(|spec| verify(&name, &spec));
+                let result = result.and_then(|spec| {
+                    let map = verify(&name, &spec)?;
+                    self.copies.save_rule_map(&name, &spec);
+                    Ok(map)
+                });
                 if let Err(error) = &result {
                     self.facts.count_error(error.reason());
                 }

@@ -14,6 +14,8 @@ mod text;
 
 pub use aggregate::Aggregator;
 pub(crate) use line::mode_name;
+#[cfg(test)]
+pub(crate) use line::tests;
 pub use line::{Line, Record, Subject};
 pub use sink::{Sink, Totals};
 pub use text::{path_text, target_text};
