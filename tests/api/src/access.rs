@@ -1,5 +1,6 @@
 //! Someone's access to a cluster: a kubeconfig, a client, and kubectl.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -82,9 +83,9 @@ impl Access {
     }
 
     /// Runs kubectl with something on its standard input; it may fail.
-    pub async fn try_kubectl<const N: usize>(
+    pub async fn try_kubectl(
         &self,
-        arguments: [&str; N],
+        arguments: impl IntoIterator<Item: AsRef<OsStr>>,
         input: &str,
     ) -> Result<Said> {
         let cache = self.kubeconfig.with_extension("cache");

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use bartizan_crds::definitions;
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
 use kube::api::{Api, PostParams};
 use kube::{Client, Config};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
@@ -215,12 +215,36 @@ impl Cluster {
 
     /// Access of a service account, with a token of its own. It has to exist.
     pub async fn service_account(&self, namespace: &str, name: &str) -> Result<Access> {
+        self.token(namespace, name, None).await
+    }
+
+    /// Access of the service account of a pod, as the kubelet gives it to the pod: the
+    /// token names the pod and its node.
+    pub async fn pod(&self, pod: &Pod) -> Result<Access> {
+        let spec = pod.spec.as_ref().context("a pod without spec")?;
+        let account = spec.service_account_name.as_deref().unwrap_or("default");
+        let bound = BoundObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Pod".to_owned()),
+            name: pod.metadata.name.clone(),
+            uid: pod.metadata.uid.clone(),
+        };
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        self.token(namespace, account, Some(bound)).await
+    }
+
+    async fn token(
+        &self,
+        namespace: &str,
+        name: &str,
+        bound: Option<BoundObjectReference>,
+    ) -> Result<Access> {
         let accounts = Api::<ServiceAccount>::namespaced(self.client(), namespace);
         let request = TokenRequest {
             spec: TokenRequestSpec {
                 audiences: Vec::new(),
                 expiration_seconds: Some(7200),
-                bound_object_ref: None,
+                bound_object_ref: bound,
             },
             ..TokenRequest::default()
         };

@@ -10,6 +10,8 @@ use crate::cluster::{Cluster, checkout};
 pub const NAMESPACE: &str = "bartizan-system";
 /// Its service account, as the API server calls it.
 pub const OPERATOR: &str = "system:serviceaccount:bartizan-system:bartizan-operator";
+/// The enforcers' service account, as the API server calls it.
+pub const ENFORCER: &str = "system:serviceaccount:bartizan-system:bartizan-enforcer";
 
 /// The folder that users apply with `kubectl apply -k`.
 pub fn manifests() -> PathBuf {

@@ -2,6 +2,8 @@
 
 #[path = "api/deploy.rs"]
 mod deploy;
+#[path = "api/enforcer.rs"]
+mod enforcer;
 #[path = "api/faults.rs"]
 mod faults;
 #[path = "api/harness.rs"]

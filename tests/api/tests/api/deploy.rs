@@ -1,9 +1,10 @@
 //! `config/deploy`, as a user installs it.
 
 use anyhow::{Context as _, Result, ensure};
+use bartizan_api_tests::deployment::NAMESPACE;
 use bartizan_api_tests::{Access, Operator, Said, Setup, deployment, eventually, run};
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
+use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use kube::api::{Api, PostParams};
 
 fn folder() -> Result<String> {
@@ -54,29 +55,39 @@ fn everything_is_accepted_and_a_second_time_nothing_changes() {
     });
 }
 
+/// A pod as a controller makes it of a template.
+fn pod_of(name: &str, template: PodTemplateSpec) -> Result<Pod> {
+    let mut pod = Pod {
+        metadata: template.metadata.context("a template without labels")?,
+        spec: template.spec,
+        status: None,
+    };
+    pod.metadata.name = Some(name.to_owned());
+    Ok(pod)
+}
+
 #[test]
-fn the_operators_pods_are_restricted() {
+fn the_operators_pods_are_restricted_and_the_enforcers_are_let_in() {
     run(Setup::default(), async |cluster| {
         apply(cluster.admin()).await?;
         let client = cluster.client();
-        let deployments = Api::<Deployment>::namespaced(client.clone(), "bartizan-system");
+        let deployments = Api::<Deployment>::namespaced(client.clone(), NAMESPACE);
         let deployment = deployments.get("bartizan-operator").await?;
-        let template = deployment
-            .spec
-            .context("a deployment without spec")?
-            .template;
-        let mut pod = Pod {
-            metadata: template.metadata.context("a template without labels")?,
-            spec: template.spec,
-            status: None,
-        };
-        pod.metadata.name = Some("operator".to_owned());
-        let pods = Api::namespaced(client, "bartizan-system");
+        let template = deployment.spec.context("a deployment without spec")?;
+        let mut pod = pod_of("operator", template.template)?;
+        // What the namespace itself doesn't ask for, because of the enforcers.
+        let restricted = cluster.namespace("restricted").await?;
+        let label = [
+            "label",
+            "namespace",
+            &restricted,
+            "pod-security.kubernetes.io/enforce=restricted",
+        ];
+        cluster.admin().kubectl(label).await?;
+        let pods = Api::namespaced(client.clone(), &restricted);
         pods.create(&PostParams::default(), &pod)
             .await
-            .context("the namespace refuses the operator's own pods")?;
-
-        // The namespace does refuse others.
+            .context("`restricted` refuses the operator's pods")?;
         pod.metadata.name = Some("careless".to_owned());
         let spec = pod.spec.as_mut().context("a pod without spec")?;
         spec.containers[0].security_context = None;
@@ -88,6 +99,21 @@ fn the_operators_pods_are_restricted() {
             refused.to_string().contains("PodSecurity \"restricted"),
             "{refused}"
         );
+
+        let daemons = Api::<DaemonSet>::namespaced(client.clone(), NAMESPACE);
+        let daemon = daemons.get("bartizan-enforcer").await?;
+        let template = daemon.spec.context("a daemon set without spec")?;
+        let pod = pod_of("enforcer", template.template)?;
+        let spec = pod.spec.as_ref().context("a pod without spec")?;
+        let security = spec.containers[0].security_context.as_ref();
+        ensure!(
+            security.is_some_and(|security| security.privileged != Some(true)),
+            "capabilities are enough"
+        );
+        Api::namespaced(client, NAMESPACE)
+            .create(&PostParams::default(), &pod)
+            .await
+            .context("the namespace refuses the enforcers' pods")?;
         Ok(())
     });
 }
