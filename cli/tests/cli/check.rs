@@ -104,20 +104,6 @@ fn what_is_probably_not_meant_is_a_warning() {
     );
 }
 
-/// Policies of which each fits, but not nine of them together.
-fn many(count: usize, spec: &str) -> String {
-    let policy = |number: usize| {
-        let paths: Vec<String> = (0..2_000).map(|i| format!("/{number}-{i}-name")).collect();
-        format!(
-            "---\napiVersion: bartizan.dev/v1alpha1\nkind: SecurityPolicy\n\
-             metadata: {{ name: p{number}, namespace: shop }}\n\
-             spec: {{ {spec}, process: {{ deny: [{{ paths: [{}] }}] }} }}\n",
-            paths.join(", ")
-        )
-    };
-    (0..count).map(policy).collect()
-}
-
 #[test]
 fn policies_that_fit_alone_but_not_together_are_refused() {
     let text = many(
@@ -156,5 +142,23 @@ fn files_that_are_missing_or_too_large_are_problems() {
             .ends_with("the directory has no .yaml or .yml file\n"),
         "{}",
         run.stdout
+    );
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_an_error() {
+    let full = fs::File::create("/dev/full").unwrap();
+    let path = directory("full", &[("a.yaml", WEB)]);
+    let output = Command::new(env!("CARGO_BIN_EXE_bartizan"))
+        .arg("check")
+        .arg(path)
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        stderr.starts_with("error: the answer can't be written: "),
+        "{stderr}"
     );
 }

@@ -302,3 +302,23 @@ fn a_caller_gets_the_answer_of_the_rules_about_callers() {
     let (_, value) = explain_json("-l app=web exec /usr/bin/apt --by /usr/lib/apt/x");
     assert_eq!(value["dependsOnCaller"], json!([]));
 }
+
+#[test]
+fn policies_that_cannot_be_used_together_have_no_answer() {
+    let text = many(9, "selector: {}");
+    let run = bartizan(&["explain", "-f", "-", "exec", "/x"], &text);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
+    let error = "the policies can't be used together: the compiled rules take ";
+    assert!(
+        run.stderr.starts_with(&format!("error: {error}")),
+        "{}",
+        run.stderr
+    );
+    let run = bartizan(&["explain", "-f", "-", "-ojson", "exec", "/x"], &text);
+    let value: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert!(
+        value["error"].as_str().unwrap().starts_with(error),
+        "{value}"
+    );
+    assert_eq!(run.code, Some(1));
+}

@@ -89,6 +89,20 @@ fn directory(name: &str, files: &[(&str, &str)]) -> PathBuf {
     path
 }
 
+/// Policies of which each fits, but not nine of them together.
+fn many(count: usize, spec: &str) -> String {
+    let policy = |number: usize| {
+        let paths: Vec<String> = (0..2_000).map(|i| format!("/{number}-{i}-name")).collect();
+        format!(
+            "---\napiVersion: bartizan.dev/v1alpha1\nkind: SecurityPolicy\n\
+             metadata: {{ name: p{number}, namespace: shop }}\n\
+             spec: {{ {spec}, process: {{ deny: [{{ paths: [{}] }}] }} }}\n",
+            paths.join(", ")
+        )
+    };
+    (0..count).map(policy).collect()
+}
+
 #[test]
 fn the_help_teaches_the_operations() {
     let run = bartizan(&["explain", "--help"], "");
