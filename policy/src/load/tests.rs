@@ -108,6 +108,14 @@ fn malformed_yaml() {
         "kind: SecurityPolicy\nmetadata:\n\tname: a\n",
         &["p.yaml:3:1: no YAML: the line is indented with a tab; indent with spaces"],
     );
+    check_text(
+        "kind: SecurityPolicy\nspec:\n  a: 1\n\t b: 2\n",
+        &["p.yaml:4:1: no YAML: the line is indented with a tab; indent with spaces"],
+    );
+    check_text(
+        "spec:\n  - é:\t1\n",
+        &["p.yaml:2:7: no YAML: a tab; write a space"],
+    );
     check(
         "  process: { deny: [{ paths: [**/curl] }] }\n",
         &[

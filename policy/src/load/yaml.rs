@@ -43,18 +43,9 @@ pub(super) fn parse(text: &str) -> (Vec<Node>, Option<YamlError>) {
 /// The parser's complaint, with what causes it most often said first.
 fn scan_error(error: &ScanError, text: &str) -> YamlError {
     let at = position(*error.marker());
-    let line = text
-        .lines()
-        .nth(at.line.saturating_sub(1) as usize)
-        .unwrap_or_default();
-    let indent = &line[..line.len() - line.trim_start().len()];
-    if let Some(tab) = indent.find('\t') {
-        let message = "no YAML: the line is indented with a tab; indent with spaces".to_owned();
-        let column = tab as u32 + 1;
-        return YamlError {
-            at: Position { column, ..at },
-            message,
-        };
+    if let Some((at, message)) = tab(error.info(), at, text) {
+        let message = message.to_owned();
+        return YamlError { at, message };
     }
     let message = if is_alias(error.info()) {
         "no YAML: text that starts with `*` is an alias; write a pattern in quotes, as in \"**/curl\""
@@ -65,6 +56,30 @@ fn scan_error(error: &ScanError, text: &str) -> YamlError {
         format!("no YAML: {}", error.info())
     };
     YamlError { at, message }
+}
+
+/// The tab that the parser complains about, if it is one; it may say so before it.
+fn tab(info: &str, at: Position, text: &str) -> Option<(Position, &'static str)> {
+    let find = |line: u32, of: fn(&str) -> &str| {
+        let text = text.lines().nth(line.saturating_sub(1) as usize)?;
+        let column = of(text).find('\t')?;
+        let column = text[..column].chars().count() as u32 + 1;
+        Some(Position { line, column })
+    };
+    let indent = |line| {
+        let at = find(line, |text| &text[..text.len() - text.trim_start().len()])?;
+        Some((
+            at,
+            "no YAML: the line is indented with a tab; indent with spaces",
+        ))
+    };
+    indent(at.line).or_else(|| {
+        if !info.contains("tab") && !info.contains("whitespace") {
+            return None;
+        }
+        let inside = || Some((find(at.line, |text| text)?, "no YAML: a tab; write a space"));
+        inside().or_else(|| indent(at.line + 1))
+    })
 }
 
 /// Whether the parser complains about an alias; no policy of ours has one by accident.
