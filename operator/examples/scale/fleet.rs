@@ -155,6 +155,7 @@ pub(crate) fn pod(size: Size, number: usize) -> (PodKey, Pod) {
             name: name.to_owned(),
             kind,
             image: Some(image),
+            programs: Vec::new(),
         });
     };
     if random.below(4) == 0 {

@@ -1,12 +1,13 @@
 //! Which policies a policy meets.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use bartizan_policy::policy::Policy;
 
 use super::{Cluster, PolicyKey};
-use crate::review::Company;
+use crate::review::{Company, Set};
 
 impl Cluster {
     /// The other policies of the containers that a policy selects, or would.
@@ -15,7 +16,7 @@ impl Cluster {
             selected: 0,
             sets: Vec::new(),
         };
-        let mut seen: HashSet<Vec<&PolicyKey>> = HashSet::new();
+        let mut seen: HashMap<Vec<&PolicyKey>, usize> = HashMap::new();
         let scope: Vec<&String> = match &key.namespace {
             Some(namespace) => vec![namespace],
             None => self.pods_in.keys().collect(),
@@ -45,11 +46,24 @@ impl Cluster {
                             selects.then(|| (&**other, Arc::clone(&accepted.policy)))
                         })
                         .collect();
-                    if seen.insert(others.iter().map(|(key, _)| *key).collect()) {
-                        let policies = others.into_iter().map(|(_, policy)| policy).collect();
-                        company
-                            .sets
-                            .push((pod.to_string(), container.name.clone(), policies));
+                    let place = format!("container {} of pod {pod}", container.name);
+                    let names = others.iter().map(|(key, _)| *key).collect();
+                    let set = match seen.entry(names) {
+                        Entry::Occupied(known) => &mut company.sets[*known.get()],
+                        Entry::Vacant(new) => {
+                            new.insert(company.sets.len());
+                            company.sets.push(Set {
+                                place: place.clone(),
+                                others: others.into_iter().map(|(_, policy)| policy).collect(),
+                                programs: Vec::new(),
+                            });
+                            company.sets.last_mut().expect("one was added")
+                        }
+                    };
+                    for program in &container.programs {
+                        if set.programs.iter().all(|(_, known)| known != program) {
+                            set.programs.push((place.clone(), program.clone()));
+                        }
                     }
                 }
             }

@@ -29,7 +29,9 @@ use bartizan_policy::selector::Labels;
 pub use keys::{PodKey, PolicyKey};
 pub use links::{Accepted, Link};
 pub(crate) use objects::version;
-pub use objects::{Container, Enforcement, FIELD_MANAGER, Pod, PolicyObject, PublishedRuleMap};
+pub use objects::{
+    Container, Enforcement, FIELD_MANAGER, Pod, PolicyObject, Program, PublishedRuleMap,
+};
 pub use plan::{PlannedContainer, PodPlan, Withheld};
 pub use refusal::{MAX_PUBLISHED, Publication, Refusal, Unreachable, publish};
 pub use status::{ACCEPTED, CONFLICTED, ENFORCED, UNREACHABLE};

@@ -45,6 +45,46 @@ pub struct Container {
     pub kind: ContainerKind,
     /// Its image.
     pub image: Option<String>,
+    /// Programs that its pod names by their whole path: what a policy should not deny.
+    pub programs: Vec<Program>,
+}
+
+/// A program that a pod has a container run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// What it is to the container: its command, a probe, a hook.
+    pub role: &'static str,
+    /// Absolute path.
+    pub path: String,
+}
+
+impl Program {
+    /// The programs of a container. Which one a name without a path is, only its image
+    /// knows.
+    fn of(container: &core::Container) -> Vec<Self> {
+        let probe = |probe: &Option<core::Probe>| probe.as_ref()?.exec.clone()?.command;
+        let lifecycle = container.lifecycle.as_ref();
+        let hook = |handler: Option<&core::LifecycleHandler>| handler?.exec.clone()?.command;
+        let all = [
+            ("command", container.command.clone()),
+            ("startup probe", probe(&container.startup_probe)),
+            ("liveness probe", probe(&container.liveness_probe)),
+            ("readiness probe", probe(&container.readiness_probe)),
+            (
+                "postStart hook",
+                hook(lifecycle.and_then(|all| all.post_start.as_ref())),
+            ),
+            (
+                "preStop hook",
+                hook(lifecycle.and_then(|all| all.pre_stop.as_ref())),
+            ),
+        ];
+        let first = |(role, words): (_, Option<Vec<String>>)| {
+            let path = words?.into_iter().next()?;
+            path.starts_with('/').then_some(Self { role, path })
+        };
+        all.into_iter().filter_map(first).collect()
+    }
 }
 
 impl From<core::Pod> for Pod {
@@ -54,6 +94,7 @@ impl From<core::Pod> for Pod {
         let spec = pod.spec.unwrap_or_default();
         let container = |kind| {
             move |container: core::Container| Container {
+                programs: Program::of(&container),
                 name: container.name,
                 kind,
                 image: container.image,
@@ -73,6 +114,8 @@ impl From<core::Pod> for Pod {
             name: ephemeral.name,
             kind: ContainerKind::Ephemeral,
             image: ephemeral.image,
+            // Somebody debugs by hand: it need not go on.
+            programs: Vec::new(),
         });
         let containers = init
             .chain(regular.map(container(ContainerKind::Regular)))
@@ -211,6 +254,29 @@ mod tests {
         assert_eq!(pod.containers[2].image.as_deref(), Some("nginx:1"));
         assert_eq!(pod.cgroup_uid, "u1");
         assert!(!pod.ended);
+    }
+
+    #[test]
+    fn programs_are_known_that_are_named_by_their_path() {
+        let exec = |words: &[&str]| serde_json::json!({ "exec": { "command": words } });
+        let pod = pod(serde_json::json!({ "spec": { "containers": [{
+            "name": "web",
+            "command": ["/usr/sbin/nginx", "-g"],
+            "livenessProbe": exec(&["/bin/check", "/etc"]),
+            "readinessProbe": exec(&["curl", "/"]),
+            "startupProbe": { "httpGet": { "port": 80 } },
+            "lifecycle": { "preStop": exec(&["/bin/sh", "-c", "exit"]) },
+        }] } }));
+        let programs = pod.containers[0].programs.iter();
+        let programs: Vec<_> = programs.map(|one| (one.role, one.path.as_str())).collect();
+        assert_eq!(
+            programs,
+            [
+                ("command", "/usr/sbin/nginx"),
+                ("liveness probe", "/bin/check"),
+                ("preStop hook", "/bin/sh"),
+            ]
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use bartizan_policy::link::{self, LinkError};
 use bartizan_policy::lint::{Cause, Said, lint};
 use bartizan_policy::policy::Policy;
 use bartizan_policy::published;
+use bartizan_policy::rule_map::RuleMap;
 use bartizan_policy::validate::Problem;
 
 use super::keys::PolicyKey;
@@ -79,13 +80,17 @@ pub struct Publication {
     pub spec: RuleMapSpec,
     /// Rules in it that never decide anything.
     pub unreachable: Vec<Unreachable>,
+    /// The same rules as they are compiled.
+    pub map: RuleMap,
+    /// The tables that nodes make of it.
+    pub table: Vec<u8>,
 }
 
 /// What is published for a container with these policies.
 pub fn publish(policies: &[&Policy]) -> Result<Publication, Refusal> {
     let map = link::together(policies).map_err(Refusal::Link)?;
     // Nodes compile it again; here it only has to be certain that they can.
-    compile(&map).map_err(Refusal::Compile)?;
+    let table = compile(&map).map_err(Refusal::Compile)?;
     let spec = published::publish(&map);
     let bytes = serde_json::to_vec(&spec).map_or(usize::MAX, |json| json.len());
     if bytes > MAX_PUBLISHED {
@@ -107,5 +112,7 @@ pub fn publish(policies: &[&Policy]) -> Result<Publication, Refusal> {
         name: published::name(&spec),
         unreachable: unreachable.collect(),
         spec,
+        map,
+        table,
     })
 }

@@ -356,6 +356,7 @@ fn container(number: usize) -> Container {
         name: format!("c{number}"),
         kind: bartizan_crds::ContainerKind::Regular,
         image: None,
+        programs: Vec::new(),
     }
 }
 

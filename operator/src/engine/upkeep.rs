@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -9,6 +10,13 @@ use tokio::time::Instant;
 
 use super::{Engine, Task, occurrence};
 use crate::cluster::{Change, PodKey};
+
+/// How long statuses are made before everything else has its turn again.
+///
+/// A status is added up anew from all pods of its policy: 20 ms for 100,000 of them. Sums
+/// kept up to date would need, for every policy and node, its containers in the order of
+/// how long they wait, to spare that; and whatever is forgotten there would stay wrong.
+const STATUSES: Duration = Duration::from_millis(20);
 
 impl Engine {
     /// Looks at what time decides.
@@ -40,12 +48,22 @@ impl Engine {
         let now = Time(Timestamp::now());
         // Times are kept in seconds.
         let now = Time(Timestamp::from_second(now.0.as_second()).unwrap_or(now.0));
-        for key in self.cluster.take_policies() {
+        let started = Instant::now();
+        // Those after the one that was the last come first, so that none waits for ever.
+        let last = self.last_status.take();
+        let dirty = self.cluster.take_policies().into_iter();
+        let (early, late): (Vec<_>, Vec<_>) = dirty.partition(|key| Some(key) <= last.as_ref());
+        self.last_status = last;
+        for key in late.into_iter().chain(early) {
             let task = Task::Status(Arc::clone(&key));
-            if self.busy.contains(&task) || self.jobs.len() >= 2 * self.settings.concurrency {
+            if self.busy.contains(&task)
+                || self.jobs.len() >= 2 * self.settings.concurrency
+                || started.elapsed() >= STATUSES
+            {
                 self.cluster.touch_policy(key);
                 continue;
             }
+            self.last_status = Some(Arc::clone(&key));
             let Some(status) = self.cluster.status(&key, &now) else {
                 continue;
             };
