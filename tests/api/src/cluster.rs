@@ -161,6 +161,11 @@ impl Cluster {
         Component::start_in(&self.folder.logs(), recipe)
     }
 
+    /// Where a file of this cluster is, or can be.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.data(name)
+    }
+
     /// Keeps the logs although nothing failed so far; returns their folder.
     pub(crate) fn keep_logs(&self) -> PathBuf {
         self.folder.keep_logs();

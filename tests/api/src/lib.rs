@@ -23,6 +23,7 @@
 mod access;
 mod address;
 mod audit;
+mod clock;
 mod cluster;
 mod component;
 pub mod deployment;
@@ -38,9 +39,10 @@ mod wait;
 
 pub use access::{Access, Said};
 pub use audit::Request;
+pub use clock::Clock;
 pub use cluster::{Cluster, Setup, checkout};
 pub use component::{Component, Recipe};
-pub use nodes::Enforcers;
+pub use nodes::{Enforcers, arm};
 pub use operator::Operator;
 pub use scenario::{run, serve, shared};
 pub use wait::{eventually, within};

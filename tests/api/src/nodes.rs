@@ -39,42 +39,43 @@ impl Drop for Enforcers {
 async fn report(client: &Client) -> Result<()> {
     let all = Api::<PodEnforcement>::all(client.clone());
     for enforcement in all.list(&ListParams::default()).await? {
-        if enforcement.spec.node.is_none() {
-            continue;
-        }
-        let reports: Vec<Value> = reports(&enforcement);
-        let said = enforcement.status.as_ref().map(|status| {
-            let containers = status.containers.iter();
-            containers
-                .map(|report| (report.name.as_str(), report.rule_map.as_deref()))
-                .collect::<BTreeMap<_, _>>()
-        });
-        let wanted: BTreeMap<_, _> = reports
-            .iter()
-            .map(|report| {
-                (
-                    report["name"].as_str().unwrap_or(""),
-                    report["ruleMap"].as_str(),
-                )
-            })
-            .collect();
-        if said.is_some_and(|said| said == wanted) {
-            continue;
-        }
-        let namespace = enforcement
-            .namespace()
-            .context("an enforcement without namespace")?;
-        let api = Api::<PodEnforcement>::namespaced(client.clone(), &namespace);
-        let status = json!({
-            "apiVersion": "bartizan.dev/v1alpha1",
-            "kind": "PodEnforcement",
-            "metadata": { "name": enforcement.name_any() },
-            "status": { "armed": format!("{0}/{0}", reports.len()), "containers": reports },
-        });
-        let parameters = PatchParams::apply(MANAGER).force();
-        api.patch_status(&enforcement.name_any(), &parameters, &Patch::Apply(&status))
-            .await?;
+        arm(client, &enforcement).await?;
     }
+    Ok(())
+}
+
+/// Reports the containers of a pod as armed, if it is on a node and that wasn't said yet.
+pub async fn arm(client: &Client, enforcement: &PodEnforcement) -> Result<()> {
+    if enforcement.spec.node.is_none() {
+        return Ok(());
+    }
+    let reports: Vec<Value> = reports(enforcement);
+    let said = enforcement.status.as_ref().map(|status| {
+        let containers = status.containers.iter();
+        containers
+            .map(|report| (report.name.as_str(), report.rule_map.as_deref()))
+            .collect::<BTreeMap<_, _>>()
+    });
+    let wanted = reports.iter().map(|report| {
+        let name = report["name"].as_str().unwrap_or("");
+        (name, report["ruleMap"].as_str())
+    });
+    if said.is_some_and(|said| said == wanted.collect::<BTreeMap<_, _>>()) {
+        return Ok(());
+    }
+    let namespace = enforcement
+        .namespace()
+        .context("an enforcement without namespace")?;
+    let api = Api::<PodEnforcement>::namespaced(client.clone(), &namespace);
+    let status = json!({
+        "apiVersion": "bartizan.dev/v1alpha1",
+        "kind": "PodEnforcement",
+        "metadata": { "name": enforcement.name_any() },
+        "status": { "armed": format!("{0}/{0}", reports.len()), "containers": reports },
+    });
+    let parameters = PatchParams::apply(MANAGER).force();
+    api.patch_status(&enforcement.name_any(), &parameters, &Patch::Apply(&status))
+        .await?;
     Ok(())
 }
 

@@ -1,7 +1,10 @@
 //! The operator as its Deployment runs it: as a process with the rights of its role.
 
+use std::ffi::OsString;
+
 use anyhow::{Context as _, Result};
 
+use crate::clock::Clock;
 use crate::cluster::{Cluster, checkout};
 use crate::component::{Component, Recipe};
 use crate::programs;
@@ -38,8 +41,25 @@ impl Operator {
         Ok(operator)
     }
 
+    /// Starts one that lives by a clock of its own. Answers when it is ready.
+    pub async fn start_at(cluster: &Cluster, clock: &Clock, arguments: &[&str]) -> Result<Self> {
+        let environment = clock.environment()?;
+        let operator = Self::launch_with(cluster, 0, arguments, environment).await?;
+        operator.ready().await?;
+        Ok(operator)
+    }
+
     /// Starts a replica, and doesn't wait until it is ready.
     pub async fn launch(cluster: &Cluster, number: u16, arguments: &[&str]) -> Result<Self> {
+        Self::launch_with(cluster, number, arguments, Vec::new()).await
+    }
+
+    async fn launch_with(
+        cluster: &Cluster,
+        number: u16,
+        arguments: &[&str],
+        mut environment: Vec<(String, OsString)>,
+    ) -> Result<Self> {
         let access = cluster
             .service_account(NAMESPACE, "bartizan-operator")
             .await?;
@@ -51,10 +71,11 @@ impl Operator {
             all.extend(["--webhook", "none"]);
         }
         all.extend(arguments);
+        environment.push(("KUBECONFIG".to_owned(), access.kubeconfig().into()));
         let process = cluster.start_component(Recipe {
             program: programs::operator()?,
             arguments: all.into_iter().map(Into::into).collect(),
-            environment: vec![("KUBECONFIG".to_owned(), access.kubeconfig().into())],
+            environment,
             name,
         })?;
         Ok(Self { process, address })
@@ -86,7 +107,7 @@ impl Operator {
     }
 
     /// The body of a page.
-    async fn page(&self, path: &str) -> Result<String> {
+    pub async fn page(&self, path: &str) -> Result<String> {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let mut stream = tokio::net::TcpStream::connect(&self.address)
             .await

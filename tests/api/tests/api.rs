@@ -1,5 +1,9 @@
 //! Tests against a real API server; `cargo xtask api` runs them.
 
+#[path = "api/clock.rs"]
+mod clock;
+#[path = "api/conflicts.rs"]
+mod conflicts;
 #[path = "api/deploy.rs"]
 mod deploy;
 #[path = "api/enforcer.rs"]
@@ -10,6 +14,8 @@ mod faults;
 mod harness;
 #[path = "api/kinds.rs"]
 mod kinds;
+#[path = "api/large.rs"]
+mod large;
 #[path = "api/leader.rs"]
 mod leader;
 #[path = "api/operator.rs"]

@@ -29,13 +29,18 @@ impl Package {
         name: "xz-utils",
         shown_by: "xz",
     };
+    /// Clocks of their own for processes of the API tests.
+    pub(crate) const FAKETIME: Self = Self {
+        name: "faketime",
+        shown_by: "faketime",
+    };
     /// Builds libFuzzer.
     pub(crate) const CXX: Self = Self {
         name: "g++",
         shown_by: "c++",
     };
     /// What every machine needs. Compilers are chosen in [`crate::ebpf`].
-    pub(crate) const ALL: &'static [Self] = &[Self::BUSYBOX, Self::XZ];
+    pub(crate) const ALL: &'static [Self] = &[Self::BUSYBOX, Self::XZ, Self::FAKETIME];
 
     fn is_there(self) -> bool {
         if self.shown_by.starts_with('/') {

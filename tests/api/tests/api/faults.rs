@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::story::{self, Picture};
 
-fn setup() -> Setup {
+pub(crate) fn setup() -> Setup {
     Setup {
         controllers: true,
         ..Setup::default()
@@ -18,7 +18,7 @@ fn setup() -> Setup {
 }
 
 /// The end of the story when nothing goes wrong; told once for all tests.
-async fn quiet_end() -> Result<&'static Picture> {
+pub(crate) async fn quiet_end() -> Result<&'static Picture> {
     static END: OnceCell<Picture> = OnceCell::const_new();
     END.get_or_try_init(async || {
         let cluster = Cluster::start(setup()).await?;
@@ -33,7 +33,7 @@ async fn quiet_end() -> Result<&'static Picture> {
 }
 
 /// Tells the story with a disturbance between its halves.
-fn disturbed(fault: impl AsyncFnOnce(&Cluster, &Operator) -> Result<()>) {
+pub(crate) fn disturbed(fault: impl AsyncFnOnce(&Cluster, &Operator) -> Result<()>) {
     run(setup(), async |cluster| {
         let expected = quiet_end().await.context("the quiet run failed")?;
         cluster.deploy().await?;
@@ -47,7 +47,7 @@ fn disturbed(fault: impl AsyncFnOnce(&Cluster, &Operator) -> Result<()>) {
     });
 }
 
-async fn leads(operator: &Operator) -> Result<()> {
+pub(crate) async fn leads(operator: &Operator) -> Result<()> {
     let leads = async || Ok(operator.leads().await?.then_some(()));
     eventually("the replica leads", leads).await
 }
