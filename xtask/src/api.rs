@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::command::{cargo, run, say};
-use crate::setup::{ControlPlane, KubernetesRelease};
+use crate::setup::{self, ControlPlane, KubernetesRelease, Package};
 use crate::totals::Totals;
 use crate::{libtest, paths};
 
@@ -44,6 +44,7 @@ impl Api {
         } else {
             &self.releases
         };
+        setup::ensure(&[Package::FAKETIME])?;
         let mut planes = Vec::new();
         for release in releases {
             planes.push((release, ControlPlane::get(*release)?));
@@ -112,18 +113,27 @@ fn build_operator() -> Result<()> {
 
 /// Tells the tests where the servers' programs are.
 fn with_servers<'a>(command: &'a mut Command, plane: &ControlPlane) -> &'a mut Command {
+    with_programs(command, plane, "debug")
+}
+
+/// The same, with the operator of a profile.
+pub(crate) fn with_programs<'a>(
+    command: &'a mut Command,
+    plane: &ControlPlane,
+    profile: &str,
+) -> &'a mut Command {
     command
         .env("BARTIZAN_ETCD", plane.etcd.join("etcd"))
         .env("BARTIZAN_KUBERNETES", &plane.kubernetes)
         .env(
             "BARTIZAN_OPERATOR",
-            paths::target().join("debug/bartizan-operator"),
+            paths::target().join(profile).join("bartizan-operator"),
         )
 }
 
 /// Removes what runs left below `target/api`: logs of failed tests, and data of servers
 /// that ended with their process. Folders are called `PID-NUMBER`.
-fn remove_old_folders() -> Result<()> {
+pub(crate) fn remove_old_folders() -> Result<()> {
     let dir = paths::target().join("api");
     let Ok(entries) = fs::read_dir(&dir) else {
         return Ok(());

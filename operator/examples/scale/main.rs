@@ -11,6 +11,7 @@
 #![expect(clippy::print_stderr, reason = "progress goes to standard error")]
 #![expect(clippy::cast_precision_loss, reason = "figures are for people")]
 
+mod figures;
 mod fleet;
 mod measure;
 mod operator;
@@ -54,7 +55,7 @@ fn main() -> Result<()> {
     let measured = measure::measure(size, |text| eprintln!("==> {text}"))?;
     let results = results::of(&measured);
     match args.output {
-        Format::Table => print!("{}", results::table(&results)),
+        Format::Table => print!("{}", figures::table(&results)),
         Format::Json => println!("{}", serde_json::to_string_pretty(&results)?),
     }
     Ok(())
