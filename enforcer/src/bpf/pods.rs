@@ -1,7 +1,7 @@
 //! Maps about the containers of pods: [`bartizan_abi::containers`] says what is in them.
 
 use aya::maps::{HashMap, MapData, MapError as AyaError};
-use bartizan_abi::containers::{Armed, ContainerCgroup, ContainerKey, PodKey};
+use bartizan_abi::containers::{Armed, ContainerCgroup, ContainerKey, PodKey, SANDBOX};
 use bartizan_abi::limits::{MAX_CONTAINERS, MAX_KUBE_PARENTS, MAX_PODS};
 
 use super::error::{LoadError, MapError};
@@ -16,6 +16,7 @@ pub(crate) struct Pods {
     ids: HashMap<MapData, ContainerKey, u32>,
     containers: HashMap<MapData, u64, KernelContainer>,
     armed: HashMap<MapData, u64, KernelArmed>,
+    sandboxes: HashMap<MapData, PodKey, u64>,
 }
 
 impl Pods {
@@ -26,6 +27,7 @@ impl Pods {
             ids: super::typed(ebpf, "CTR_IDS")?,
             containers: super::typed(ebpf, "CONTAINERS")?,
             armed: super::typed(ebpf, "ARMED")?,
+            sandboxes: super::typed(ebpf, "SANDBOXES")?,
         })
     }
 
@@ -74,9 +76,31 @@ impl Pods {
         cgroup: u64,
         container: &ContainerCgroup,
     ) -> Result<(), MapError> {
-        let container = KernelContainer(*container);
-        let result = self.containers.insert(cgroup, container, NOEXIST);
-        inserted(result, "container", MAX_CONTAINERS)
+        let result = self
+            .containers
+            .insert(cgroup, KernelContainer(*container), NOEXIST);
+        inserted(result, "container", MAX_CONTAINERS)?;
+        if container.flags & SANDBOX == 0 {
+            return Ok(());
+        }
+        // Or the pod's next container would be taken for the sandbox.
+        let result = self.sandboxes.insert(container.pod, cgroup, NOEXIST);
+        inserted(result, "sandbox", MAX_CONTAINERS)
+    }
+
+    /// Whether a container's cgroup exists.
+    pub(crate) fn has_container(&self, cgroup: u64) -> Result<bool, MapError> {
+        match self.containers.get(&cgroup, 0) {
+            Ok(_) => Ok(true),
+            Err(AyaError::KeyNotFound) => Ok(false),
+            Err(error) => Err(failed("looking for a container")(error)),
+        }
+    }
+
+    /// Forgets a container that went while it was added.
+    pub(crate) fn remove_container(&mut self, cgroup: u64) -> Result<(), MapError> {
+        removed(self.armed.remove(&cgroup))?;
+        removed(self.containers.remove(&cgroup))
     }
 
     /// When a container's cgroup was armed.

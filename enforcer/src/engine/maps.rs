@@ -28,6 +28,8 @@ pub trait Maps {
     fn forget_container(&mut self, id: &ContainerKey) -> Result<(), MapError>;
     fn containers(&self) -> Result<Vec<(u64, ContainerCgroup)>, MapError>;
     fn add_container(&mut self, cgroup: u64, container: &ContainerCgroup) -> Result<(), MapError>;
+    fn has_container(&self, cgroup: u64) -> Result<bool, MapError>;
+    fn remove_container(&mut self, cgroup: u64) -> Result<(), MapError>;
     fn armed(&self, cgroup: u64) -> Result<Option<Armed>, MapError>;
     fn set_armed(&mut self, cgroup: u64, armed: Armed) -> Result<(), MapError>;
     fn counters(&self) -> Result<Vec<(CounterKey, u64)>, MapError>;
@@ -98,6 +100,14 @@ impl Maps for Kernel {
 
     fn add_container(&mut self, cgroup: u64, container: &ContainerCgroup) -> Result<(), MapError> {
         self.pods.add_container(cgroup, container)
+    }
+
+    fn has_container(&self, cgroup: u64) -> Result<bool, MapError> {
+        self.pods.has_container(cgroup)
+    }
+
+    fn remove_container(&mut self, cgroup: u64) -> Result<(), MapError> {
+        self.pods.remove_container(cgroup)
     }
 
     fn armed(&self, cgroup: u64) -> Result<Option<Armed>, MapError> {

@@ -127,9 +127,16 @@ impl<M: Maps> Engine<M> {
                     flags: if at == 0 { SANDBOX } else { 0 },
                     id: id.map_or([0; CONTAINER_ID_BYTES], |id| *id.key()),
                 };
+                let number = cgroup.id().0;
                 self.maps
-                    .add_container(cgroup.id().0, &container)
+                    .add_container(number, &container)
                     .map_err(EngineError::Maps)?;
+                // The kernel forgets those that are removed from now on.
+                if !cgroup.exists() {
+                    self.maps
+                        .remove_container(number)
+                        .map_err(EngineError::Maps)?;
+                }
             }
         }
         self.pods.kubelets = kubelets;
@@ -254,6 +261,17 @@ impl<M: Maps> Engine<M> {
                 };
                 self.maps
                     .set_armed(*number, armed)
+                    .map_err(EngineError::Maps)?;
+            }
+            // The kernel forgets the labels of those that are removed from now on.
+            if !self
+                .maps
+                .has_container(*number)
+                .map_err(EngineError::Maps)?
+            {
+                self.maps.unlabel(*number).map_err(EngineError::Maps)?;
+                self.maps
+                    .remove_container(*number)
                     .map_err(EngineError::Maps)?;
             }
         }

@@ -30,6 +30,8 @@ struct Fake {
     ids: BTreeMap<ContainerKey, u32>,
     containers: BTreeMap<u64, ContainerCgroup>,
     armed: BTreeMap<u64, Armed>,
+    /// A container whose cgroup is removed as soon as it was found.
+    vanishing: Option<u64>,
     counters: RefCell<BTreeMap<CounterKey, u64>>,
     /// The `bind` that fails, counted from 1.
     failing_bind: Option<u32>,
@@ -157,6 +159,16 @@ impl Maps for Fake {
 
     fn add_container(&mut self, cgroup: u64, container: &ContainerCgroup) -> Result<(), MapError> {
         self.containers.entry(cgroup).or_insert(*container);
+        Ok(())
+    }
+
+    fn has_container(&self, cgroup: u64) -> Result<bool, MapError> {
+        Ok(self.containers.contains_key(&cgroup) && Some(cgroup) != self.vanishing)
+    }
+
+    fn remove_container(&mut self, cgroup: u64) -> Result<(), MapError> {
+        self.containers.remove(&cgroup);
+        self.armed.remove(&cgroup);
         Ok(())
     }
 

@@ -83,6 +83,15 @@ fn one_that_was_expected_first_is_no_sandbox() {
 }
 
 #[test]
+fn nothing_is_left_of_a_container_that_goes_meanwhile() {
+    let (_dir, mut engine, ids, [sandbox, container]) = node();
+    engine.maps.vanishing = Some(container);
+    engine.expect_pod(uid(), ids[0]).unwrap();
+    assert_eq!(engine.maps.labels, [(sandbox, 1)].into());
+    assert!(!engine.maps.armed.contains_key(&container));
+}
+
+#[test]
 fn a_removed_workload_is_expected_no_more() {
     let (dir, mut engine, ids, [_, container]) = node();
     engine.expect_pod(uid(), ids[0]).unwrap();
