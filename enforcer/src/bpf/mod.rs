@@ -89,7 +89,7 @@ impl Kernel {
             ebpf,
             types,
             hooks,
-            attached: Vec::new(),
+            attached: programs::always().collect(),
             events,
             counters,
             statistics,
@@ -121,7 +121,7 @@ impl Kernel {
         crate::sys::release_memory();
     }
 
-    /// Attached hooks with the instructions that the verifier processed for each
+    /// Attached programs with the instructions that the verifier processed for each
     /// (`None` before 5.16).
     pub fn attached(&self) -> Vec<(&'static str, Option<u32>)> {
         let processed = |name| {

@@ -67,6 +67,11 @@ const TRACEPOINTS: &[&str] = &[
 /// Guards tasks in set-up; always attached.
 const GUARD: &str = "ptrace_access_check";
 
+/// The programs that [`attach_always`] attaches.
+pub(super) fn always() -> impl Iterator<Item = &'static str> {
+    TRACEPOINTS.iter().copied().chain([GUARD])
+}
+
 /// Loads and attaches an LSM program.
 pub(super) fn attach(ebpf: &mut Ebpf, btf: &Btf, hook: &'static str) -> Result<(), LoadError> {
     let refused = |source| LoadError::Program {

@@ -16,8 +16,10 @@ mod case;
 mod cases;
 mod container;
 mod kernel;
+mod pod;
 mod probe;
 mod runner;
+mod runtime;
 #[path = "../../../policy/tests/table/mod.rs"]
 mod table;
 
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         ["run", guest, filter] => runner::run(guest, filter),
         ["case", name] => runner::run_one(name),
         ["probe", rest @ ..] => probe::main(rest),
+        ["runtime", rest @ ..] => runtime::main(rest),
         _ => {
             eprintln!("usage: bartizan-e2e list [FILTER] | run GUEST [FILTER] | case NAME");
             ExitCode::from(2)

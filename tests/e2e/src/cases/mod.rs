@@ -4,6 +4,7 @@ mod bypass;
 mod cgroup;
 mod guest;
 mod names;
+mod pods;
 mod samples;
 mod standalone;
 mod start_up;
@@ -19,6 +20,7 @@ pub(crate) fn all() -> Vec<Case> {
         bypass::cases(),
         names::cases(),
         cgroup::cases(),
+        pods::cases(),
         standalone::cases(),
     ]
     .into_iter()

@@ -4,8 +4,11 @@ use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use bartizan_abi::op::Ops;
+use bartizan_enforcer::bpf::Kernel;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
@@ -19,16 +22,37 @@ metadata: { name: p }
 spec: { selector: {}, mode: Enforce, process: { deny: [{ paths: [/bin/x] }] } }
 ";
 
+/// Instructions that the verifier may process for one program.
+const BUDGET: u32 = 300_000;
 /// Anybody but root.
 const NOBODY: u32 = 65_534;
 
 pub(super) fn cases() -> Vec<Case> {
+    let mut programs = Case::new("start-up/every_program_is_verified", all_programs);
+    programs.time_limit = Duration::from_mins(5);
     vec![
         Case::new("start-up/without_bpf_in_the_list", without_bpf).on(Guest::WithoutBpf),
         Case::new("start-up/with_cgroup_v1_only", with_cgroup_v1).on(Guest::CgroupV1),
         Case::new("start-up/without_type_information", without_btf),
         Case::new("start-up/without_privileges", without_privileges),
+        programs,
     ]
+}
+
+/// Every program loads, and is verified with instructions to spare: a kernel's verifier
+/// gives up after a million, and they differ.
+fn all_programs(_: &Context) -> Result<()> {
+    let mut kernel = Kernel::load()?;
+    kernel.require(Ops::MAX)?;
+    let mut programs = kernel.attached();
+    programs.sort_by_key(|(_, verified)| *verified);
+    for (name, verified) in &programs {
+        println!("{name} {verified:?}");
+    }
+    let (name, most) = programs.last().context("nothing is attached")?;
+    let most = most.context("the kernel doesn't count")?;
+    ensure!(most <= BUDGET, "{name} takes {most} instructions to verify");
+    Ok(())
 }
 
 fn without_bpf(context: &Context) -> Result<()> {

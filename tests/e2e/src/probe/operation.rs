@@ -33,6 +33,9 @@ pub(super) fn perform(words: &[&str]) -> Result<(), Failure> {
     if let ["attempt", name] = words {
         return super::attempt::perform_apart(name);
     }
+    if let ["mkdir", path] = words {
+        return Ok(fs::mkdir(*path, Mode::from_raw_mode(0o755))?);
+    }
     let request = parse_request(words).map_err(|error| Failure::Setup(error.to_string()))?;
     match &request.object {
         Object::File {

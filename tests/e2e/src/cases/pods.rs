@@ -1,0 +1,560 @@
+//! Containers of pods, armed before their first instruction, and set up unjudged.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use bartizan_enforcer::bpf::Kernel;
+use bartizan_enforcer::cgroup::Hierarchy;
+use bartizan_enforcer::engine::{Engine, FirstExec, Found, How, Identity, WorkloadId};
+use bartizan_enforcer::policies::Policies;
+use bartizan_policy::load::Source;
+
+use crate::case::{Case, Context};
+use crate::container::Root;
+use crate::pod::{Container, Kubelet, Layout, Pod};
+use crate::probe;
+use crate::runtime::USERS;
+
+/// The entry point, which `STRICT` lets run.
+const ENTRY: &str = "/bin/entry";
+/// A program that it doesn't.
+const OTHER: &str = "/bin/other";
+const OPEN: &str = "/data/open";
+const SHUT: &str = "/data/shut";
+
+const UID: &str = "0a1b2c3d-0000-4111-8222-333344445555";
+/// Of a pod that is not there.
+const OTHER_UID: &str = "11111111-0000-4111-8222-333344445555";
+/// The hash of a static pod.
+const STATIC_UID: &str = "0a1b2c3d00004111822233334444555f";
+
+/// Allow lists that leave a runtime no step.
+const STRICT: &str = "\
+apiVersion: bartizan.dev/v1alpha1
+kind: SecurityPolicy
+metadata: { name: strict, namespace: test }
+spec:
+  selector: {}
+  mode: Enforce
+  process: { default: Deny, allow: [{ paths: [/bin/entry] }] }
+  files: { default: Deny, allow: [{ paths: [/data/open] }] }
+  capabilities: { default: Deny, allow: [{ capabilities: [SYS_PTRACE] }] }
+";
+
+/// Nothing runs at all.
+const NOTHING: &str = "\
+apiVersion: bartizan.dev/v1alpha1
+kind: SecurityPolicy
+metadata: { name: nothing, namespace: test }
+spec: { selector: {}, mode: Enforce, process: { default: Deny }, files: { default: Deny } }
+";
+
+pub(super) fn cases() -> Vec<Case> {
+    let cases = [
+        Case::new("pods/armed_before_the_first_instruction", first_instruction),
+        Case::new("pods/exec_is_judged_from_its_command_on", exec),
+        Case::new(
+            "pods/an_entry_point_of_proc_self_exe_is_judged",
+            own_executable,
+        ),
+        Case::new("pods/a_task_in_set_up_can_not_be_traced", traced),
+        Case::new("pods/a_sandbox_starts_under_any_rules", sandbox),
+        Case::new("pods/what_a_container_makes_is_its_own", made_inside),
+        Case::new("pods/one_that_runs_is_labelled_late", late),
+        Case::new("pods/one_in_set_up_is_labelled_late", late_in_set_up),
+        Case::new("pods/one_that_was_there_before_is_labelled", before),
+        Case::new("pods/an_expected_container_has_its_own_rules", expected),
+        Case::new("pods/odd_names_are_read_safely", odd_names),
+    ];
+    cases
+        .into_iter()
+        .map(|mut case| {
+            case.time_limit = Duration::from_mins(10);
+            case
+        })
+        .collect()
+}
+
+/// A node with an enforcer's engine, and a kubelet of each layout.
+struct Node {
+    engine: Engine<Kernel>,
+    kubelets: [Kubelet; 3],
+    root: Root,
+    /// Denials that were looked at.
+    seen: BTreeMap<String, u64>,
+}
+
+impl Node {
+    fn new(context: &Context) -> Result<Self> {
+        Self::start(kubelets()?, root(context)?)
+    }
+
+    /// Starts the engine on a node that is in use.
+    fn start(kubelets: [Kubelet; 3], root: Root) -> Result<Self> {
+        let mut engine = Engine::new(Kernel::load()?);
+        let found = engine.find_kubelets(&Hierarchy::find()?)?;
+        ensure!(found == 6, "{found} cgroups of kubelets were found");
+        Ok(Self {
+            engine,
+            kubelets,
+            root,
+            seen: BTreeMap::new(),
+        })
+    }
+
+    fn workload(&mut self, name: &str, policy: &str) -> Result<WorkloadId> {
+        let policies = Policies::check(&[Source::new("policy.yaml", policy)])?;
+        let identity = Identity {
+            name: name.to_owned(),
+            ..Identity::default()
+        };
+        Ok(self.engine.add(identity, &policies, Instant::now())?)
+    }
+
+    /// Makes a pod of a layout.
+    fn pod(&self, layout: Layout) -> Result<Pod> {
+        self.kubelets[layout as usize].pod(UID)
+    }
+
+    /// A container whose entry point is `program`, which then does what it is told.
+    fn create(&self, pod: &Pod, digit: &str, program: &str) -> Result<Container> {
+        self.create_with(pod, digit, &serving(program))
+    }
+
+    fn create_with(&self, pod: &Pod, digit: &str, entry: &[&str]) -> Result<Container> {
+        Container::create(&pod.container(digit), &self.root, entry)
+    }
+
+    /// A pod's sandbox, started.
+    fn sandbox(&self, pod: &Pod) -> Result<Container> {
+        let mut sandbox = self.create(pod, "5", OTHER)?;
+        start(&mut sandbox, "ready").context("the sandbox")?;
+        Ok(sandbox)
+    }
+
+    /// What was denied, or reported, since it was looked at last.
+    fn denials(&mut self) -> Result<Vec<(String, u64)>> {
+        let counts = self.engine.counts()?.into_iter();
+        let counts = counts.map(|(series, count)| {
+            let text = format!("{:?} {} {}", series.counted, series.rule, series.operation);
+            (text, count)
+        });
+        let before = std::mem::replace(&mut self.seen, counts.collect());
+        let fresh = self.seen.iter().map(|(text, count)| {
+            let before = before.get(text).copied().unwrap_or(0);
+            (text.clone(), count - before)
+        });
+        Ok(fresh.filter(|(_, count)| *count > 0).collect())
+    }
+
+    fn expect_denials(&mut self, expected: u64) -> Result<()> {
+        let found = self.denials()?;
+        let sum: u64 = found.iter().map(|(_, count)| count).sum();
+        ensure!(
+            sum == expected,
+            "{expected} denials were expected: {found:?}"
+        );
+        Ok(())
+    }
+
+    fn found(&self, pod: &Pod, digit: &str) -> Result<Found> {
+        let containers = self.engine.containers()?;
+        let expected = Some(pod.id(digit).parse()?);
+        let found = containers.into_iter().find(|found| found.id == expected);
+        found.with_context(|| format!("the kernel has not seen container {digit}"))
+    }
+
+    /// A cgroup's label.
+    fn label_of(&mut self, path: &Path) -> Result<Option<u32>> {
+        let id = fs::metadata(path).with_context(|| path.display().to_string())?;
+        Ok(self.engine.maps().label_of(id.ino())?)
+    }
+}
+
+fn kubelets() -> Result<[Kubelet; 3]> {
+    let [cgroupfs, systemd, kind] = Layout::ALL.map(Kubelet::new);
+    Ok([cgroupfs?, systemd?, kind?])
+}
+
+/// A container's root.
+fn root(context: &Context) -> Result<Root> {
+    let root = Root::new(context.scratch.join("root"))?;
+    for program in [ENTRY, OTHER] {
+        root.program(program)?;
+    }
+    for file in [OPEN, SHUT, USERS] {
+        root.file(file)?;
+    }
+    Ok(root)
+}
+
+fn serving(program: &str) -> Vec<&str> {
+    [&[program][..], &probe::SERVE].concat()
+}
+
+/// Lets it run its entry point: "ready", or the errno.
+fn start(container: &mut Container, expected: &str) -> Result<()> {
+    let answer = container.start()?;
+    ensure!(
+        answer == expected,
+        "started: {answer} instead of {expected}"
+    );
+    Ok(())
+}
+
+fn expect(container: &mut Container, operation: &str, expected: &str) -> Result<()> {
+    let answer = container.perform(operation)?;
+    ensure!(
+        answer == expected,
+        "{operation}: {answer} instead of {expected}"
+    );
+    Ok(())
+}
+
+fn first_instruction(context: &Context) -> Result<()> {
+    let mut node = Node::new(context)?;
+    let strict = node.workload("strict", STRICT)?;
+    node.engine.expect_pod(UID.parse()?, strict)?;
+    node.engine.expect_pod(STATIC_UID.parse()?, strict)?;
+    for layout in Layout::ALL {
+        let pod = node.pod(layout)?;
+        armed_in_time(&mut node, strict, &pod)?;
+    }
+    let pod = node.kubelets[Layout::Systemd as usize].pod(STATIC_UID)?;
+    armed_in_time(&mut node, strict, &pod)
+}
+
+fn armed_in_time(node: &mut Node, strict: WorkloadId, pod: &Pod) -> Result<()> {
+    println!("{}", pod.path().display());
+    let sandbox = node.sandbox(pod)?;
+    node.denials()?;
+    let mut denied = node.create(pod, "a", OTHER)?;
+    node.expect_denials(0).context("of the set-up")?;
+    start(&mut denied, "13")?;
+    node.expect_denials(1)?;
+    denied.delete()?;
+
+    let mut allowed = node.create(pod, "b", ENTRY)?;
+    let arming = node.engine.arming(strict)?.context("it is not armed")?;
+    ensure!(
+        (arming.how, arming.first_exec) == (How::Mkdir, None),
+        "{arming:?}"
+    );
+    node.expect_denials(0).context("of the set-up")?;
+    start(&mut allowed, "ready")?;
+    node.denials()?;
+    expect(&mut allowed, &format!("file read {OPEN}"), "0")?;
+    expect(&mut allowed, &format!("file read {SHUT}"), "13")?;
+    expect(&mut allowed, &format!("exec {OTHER}"), "13")?;
+    node.expect_denials(2)?;
+    let arming = node.engine.arming(strict)?.context("it is not armed")?;
+    println!("{arming:?}");
+    ensure!(
+        matches!(arming.first_exec, Some(FirstExec::At(time)) if time > arming.armed),
+        "{arming:?}"
+    );
+    ensure!(arming.unprotected() == Some(Duration::ZERO), "{arming:?}");
+    allowed.delete()?;
+    sandbox.delete()?;
+    ensure!(node.engine.containers()?.is_empty(), "containers are left");
+    Ok(())
+}
+
+fn exec(context: &Context) -> Result<()> {
+    let mut node = Node::new(context)?;
+    let strict = node.workload("strict", STRICT)?;
+    node.engine.expect_pod(UID.parse()?, strict)?;
+    let pod = &node.pod(Layout::Systemd)?;
+    let _sandbox = node.sandbox(pod)?;
+    let mut container = node.create(pod, "a", ENTRY)?;
+    start(&mut container, "ready")?;
+    node.denials()?;
+    let mut allowed = container.exec(&serving(ENTRY))?;
+    let mut denied = container.exec(&serving(OTHER))?;
+    node.expect_denials(0).context("of the set-up")?;
+    start(&mut denied, "13")?;
+    node.expect_denials(1)?;
+    start(&mut allowed, "ready")?;
+    node.denials()?;
+    expect(&mut allowed, &format!("file read {SHUT}"), "13")?;
+    // Nobody comes back to the runtime's state.
+    expect(&mut allowed, &format!("exec {OTHER}"), "13")?;
+    node.expect_denials(2)?;
+    Ok(())
+}
+
+fn own_executable(context: &Context) -> Result<()> {
+    let mut node = Node::new(context)?;
+    let strict = node.workload("strict", STRICT)?;
+    node.engine.expect_pod(UID.parse()?, strict)?;
+    let own = serving("/proc/self/exe");
+    let pod = &node.pod(Layout::Cgroupfs)?;
+    let _sandbox = node.sandbox(pod)?;
+    let mut first = node.create_with(pod, "a", &own)?;
+    start(&mut first, "13").context("as the entry point")?;
+    let mut container = node.create(pod, "b", ENTRY)?;
+    start(&mut container, "ready")?;
+    let mut command = container.exec(&own)?;
+    start(&mut command, "13").context("as a command")?;
+    Ok(())
+}
+
+fn traced(context: &Context) -> Result<()> {
+    let mut node = Node::new(context)?;
+    let id = node.workload(
+        "strict",
+        &STRICT.replace("files: { default: Deny,", "files: {"),
+    )?;
+    node.engine.expect_pod(UID.parse()?, id)?;
+    let pod = &node.pod(Layout::Kind)?;
+    let _sandbox = node.sandbox(pod)?;
+    // In the host's pid namespace, and root: all that stands in its way is the guard.
+    let mut container = node.create(pod, "a", ENTRY)?;
+    start(&mut container, "ready")?;
+    let own = format!("file read /proc/{}/environ", std::process::id());
+    expect(&mut container, &own, "0")?;
+    let mut second = node.create(pod, "b", ENTRY)?;
+    let mut command = container.exec(&serving(ENTRY))?;
+    for (what, target) in [("a container", &mut second), ("a command", &mut command)] {
+        let environ = format!("/proc/{}/environ", target.pid());
+        let read = format!("file read {environ}");
+        expect(&mut container, &read, "13").context(what)?;
+        ensure!(fs::read(&environ).is_ok(), "the host can't read {what}");
+        start(target, "ready").context(what)?;
+        expect(&mut container, &read, "0").context(what)?;
+    }
+    Ok(())
+}
+
+fn sandbox(context: &Context) -> Result<()> {
+    let mut node = Node::new(context)?;
+    let nothing = node.workload("nothing", NOTHING)?;
+    node.engine.expect_pod(UID.parse()?, nothing)?;
+    let pod = &node.pod(Layout::Systemd)?;
+    // As CRI-O does: its monitor comes first and is no container.
+    let monitor = format!("crio-conmon-{}.scope", pod.id("5"));
+    fs::create_dir(pod.path().join(monitor))?;
+    for _ in 0..2 {
+        let mut sandbox = node.sandbox(pod)?;
+        node.denials()?;
+        let found = node.found(pod, "5")?;
+        ensure!(
+            found.is_sandbox && found.workload == Some(nothing),
+            "{found:?}"
+        );
+        // The exemption is that of its entry point.
+        expect(&mut sandbox, &format!("exec {ENTRY}"), "13")?;
+        expect(&mut sandbox, &format!("file read {SHUT}"), "13")?;
+        let mut second = node.create(pod, "a", ENTRY)?;
+        ensure!(!node.found(pod, "a")?.is_sandbox, "a second sandbox");
+        start(&mut second, "13")?;
+        node.expect_denials(3)?;
+        second.delete()?;
+        sandbox.delete()?;
+    }
+    // Who is expected as a container is no sandbox, even if it is the first.
+    node.engine
+        .expect_container(pod.id("c").parse()?, nothing)?;
+    let mut first = node.create(pod, "c", ENTRY)?;
+    ensure!(
+        !node.found(pod, "c")?.is_sandbox,
+        "an expected one is the sandbox"
+    );
+    start(&mut first, "13")?;
+    node.expect_denials(1)?;
+    Ok(())
+}
+
+fn made_inside(context: &Context) -> Result<()> {
+    let mut node = Node::new(context)?;
+    let strict = node.workload("strict", &STRICT.replace("default: Deny, ", ""))?;
+    let nothing = node.workload("nothing", NOTHING)?;
+    node.engine.expect_pod(UID.parse()?, strict)?;
+    node.engine.expect_pod(OTHER_UID.parse()?, nothing)?;
+    let pod = node.pod(Layout::Cgroupfs)?;
+    let _sandbox = node.sandbox(&pod)?;
+    let mut container = node.create(&pod, "a", ENTRY)?;
+    start(&mut container, "ready")?;
+    // Below itself, whoever makes it.
+    let nested = container.cgroup().join("kubepods/burstable");
+    let nested = nested.join(format!("pod{OTHER_UID}"));
+    fs::create_dir_all(nested.join(pod.id("b")))?;
+    // Beside itself, by its own hand: as with the host's hierarchy mounted.
+    let other = node.kubelets[0].pods().join(format!("pod{OTHER_UID}"));
+    let beside = [pod.container("d"), other.clone(), other.join(pod.id("e"))];
+    for path in &beside {
+        let seen = format!("/proc/{}/root{}", std::process::id(), path.display());
+        expect(&mut container, &format!("mkdir {seen}"), "0")?;
+    }
+    for path in [nested.clone(), nested.join(pod.id("b"))]
+        .iter()
+        .chain(&beside)
+    {
+        let label = node.label_of(path)?;
+        ensure!(
+            label == Some(strict.number()),
+            "{}: {label:?}",
+            path.display()
+        );
+    }
+    let seen = node.engine.containers()?;
+    ensure!(
+        seen.len() == 2,
+        "more were seen than the sandbox and the container: {seen:?}"
+    );
+    Ok(())
+}
+
+fn late(context: &Context) -> Result<()> {
+    let mut node = Node::new(context)?;
+    let pod = &node.pod(Layout::Kind)?;
+    let _sandbox = node.sandbox(pod)?;
+    let mut container = node.create(pod, "a", OTHER)?;
+    start(&mut container, "ready")?;
+    let nested = container.cgroup().join("nested");
+    fs::create_dir(&nested)?;
+    expect(&mut container, &format!("file read {SHUT}"), "0")?;
+
+    let strict = node.workload("strict", STRICT)?;
+    node.engine.expect_pod(UID.parse()?, strict)?;
+    expect(&mut container, &format!("file read {SHUT}"), "13")?;
+    expect(&mut container, &format!("exec {OTHER}"), "13")?;
+    let label = node.label_of(&nested)?;
+    ensure!(
+        label == Some(strict.number()),
+        "below it is label {label:?}"
+    );
+    let arming = node.engine.arming(strict)?.context("it is not armed")?;
+    println!("{arming:?}");
+    ensure!(arming.how == How::Late, "{arming:?}");
+    ensure!(arming.unprotected() > Some(Duration::ZERO), "{arming:?}");
+    ensure!(node.found(pod, "5")?.is_sandbox, "the sandbox is not known");
+    // A command that comes later is set up as if nothing had been late.
+    let mut command = container.exec(&serving(ENTRY))?;
+    start(&mut command, "ready")?;
+    Ok(())
+}
+
+fn before(context: &Context) -> Result<()> {
+    let (kubelets, root) = (kubelets()?, root(context)?);
+    let pod = kubelets[Layout::Systemd as usize].pod(UID)?;
+    let mut sandbox = Container::create(&pod.container("5"), &root, &serving(OTHER))?;
+    start(&mut sandbox, "ready")?;
+    let mut container = Container::create(&pod.container("a"), &root, &serving(ENTRY))?;
+    start(&mut container, "ready")?;
+
+    let mut node = Node::start(kubelets, root)?;
+    let strict = node.workload("strict", STRICT)?;
+    node.engine.expect_pod(UID.parse()?, strict)?;
+    expect(&mut container, &format!("file read {SHUT}"), "13")?;
+    let arming = node.engine.arming(strict)?.context("it is not armed")?;
+    ensure!(arming.first_exec == Some(FirstExec::Unknown), "{arming:?}");
+    ensure!(arming.unprotected().is_none(), "{arming:?}");
+    // It has its sandbox: what comes is a container.
+    ensure!(
+        node.found(&pod, "5")?.is_sandbox,
+        "the sandbox is not known"
+    );
+    let mut next = node.create(&pod, "b", OTHER)?;
+    ensure!(!node.found(&pod, "b")?.is_sandbox, "a second sandbox");
+    start(&mut next, "13")?;
+    let mut command = container.exec(&serving(ENTRY))?;
+    start(&mut command, "ready")?;
+    Ok(())
+}
+
+fn late_in_set_up(context: &Context) -> Result<()> {
+    let mut node = Node::new(context)?;
+    let strict = node.workload("strict", STRICT)?;
+    let pod = &node.pod(Layout::Systemd)?;
+    let mut sandbox = node.create(pod, "5", OTHER)?;
+    let mut container = node.create(pod, "a", ENTRY)?;
+    let mut denied = node.create(pod, "b", OTHER)?;
+    node.engine.expect_pod(UID.parse()?, strict)?;
+    node.expect_denials(0).context("of the set-up")?;
+    start(&mut denied, "13")?;
+    node.expect_denials(1)?;
+    start(&mut sandbox, "ready").context("the sandbox")?;
+    start(&mut container, "ready")?;
+    for digit in ["a", "b", "5"] {
+        let arming = node.found(pod, digit)?.arming.context("it is not armed")?;
+        ensure!(arming.how == How::Late, "{arming:?}");
+        ensure!(arming.unprotected() == Some(Duration::ZERO), "{arming:?}");
+    }
+    Ok(())
+}
+
+fn expected(context: &Context) -> Result<()> {
+    let mut node = Node::new(context)?;
+    let nothing = node.workload("nothing", NOTHING)?;
+    node.engine.expect_pod(UID.parse()?, nothing)?;
+    let pod = &node.pod(Layout::Cgroupfs)?;
+    let strict = node.workload("strict", STRICT)?;
+    node.engine.expect_container(pod.id("a").parse()?, strict)?;
+    let _sandbox = node.sandbox(pod)?;
+    let mut container = node.create(pod, "a", ENTRY)?;
+    let arming = node.engine.arming(strict)?.context("it is not armed")?;
+    ensure!(arming.how == How::Nri, "{arming:?}");
+    start(&mut container, "ready")?;
+    expect(&mut container, &format!("file read {OPEN}"), "0")?;
+    // One whose name is known later has its pod's rules until then.
+    let mut second = node.create(pod, "b", ENTRY)?;
+    let found = node.found(pod, "b")?;
+    ensure!(found.workload == Some(nothing), "{found:?}");
+    node.engine.expect_container(pod.id("b").parse()?, strict)?;
+    let found = node.found(pod, "b")?;
+    ensure!(found.workload == Some(strict), "{found:?}");
+    start(&mut second, "ready")?;
+    node.engine.remove(strict, Instant::now())?;
+    expect(&mut container, &format!("file read {SHUT}"), "0")?;
+    Ok(())
+}
+
+fn odd_names(context: &Context) -> Result<()> {
+    let mut node = Node::new(context)?;
+    let nothing = node.workload("nothing", NOTHING)?;
+    node.engine.expect_pod(UID.parse()?, nothing)?;
+    let pods = node.kubelets[0].pods().to_owned();
+    let id = |digit: &str| digit.repeat(64);
+    let long = |tail: &str| format!("{}{tail}", "x".repeat(255 - tail.len()));
+    let short = format!("pod{}", &UID[1..]);
+    for name in ["x", "pod", "podx", &long(""), &long(".slice"), &short] {
+        fs::create_dir_all(pods.join(name).join(id("a"))).context(name.to_owned())?;
+    }
+    let seen = node.engine.containers()?.len();
+    ensure!(seen == 0, "{seen} containers below what is no pod");
+    // The longest name that ends in the UID is the pod's.
+    let pod = pods.join(long(&format!("pod{}.slice", UID.replace('-', "_"))));
+    fs::create_dir(&pod)?;
+    for (name, with_id) in [
+        ("y".to_owned(), false),
+        (".scope".to_owned(), false),
+        (id("A"), false),
+        (long(""), false),
+        (long(&format!("{}.scope", id("b"))), true),
+        (format!("conmon-{}", &id("c")[1..]), false),
+        (id("c"), true),
+    ] {
+        let before = node.engine.containers()?.len();
+        let cgroup = pod.join(&name);
+        fs::create_dir(&cgroup)?;
+        let found = node.engine.containers()?;
+        ensure!(found.len() == before + 1, "{name} was not seen");
+        let label = node.label_of(&cgroup)?;
+        ensure!(
+            label == Some(nothing.number()),
+            "{name} has label {label:?}"
+        );
+        let newest = found
+            .iter()
+            .max_by_key(|found| found.cgroup)
+            .context("none")?;
+        ensure!(newest.id.is_some() == with_id, "{name}: {:?}", newest.id);
+        ensure!(newest.pod == UID.parse()?, "{name} is of {}", newest.pod);
+    }
+    Ok(())
+}
