@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 
 use crate::api::Api;
 use crate::bench::Bench;
+use crate::cluster::Cluster;
 use crate::command::say;
 use crate::demo::Demo;
 use crate::e2e::Batch;
@@ -45,6 +46,8 @@ enum Command {
     E2e(Batch),
     /// Run the tests against API servers (tests/api)
     Api(Api),
+    /// Boot a real cluster with nodes in virtual machines, and work with it
+    Cluster(Cluster),
     /// Count the instructions that decisions cost
     Bench(Bench),
     /// Measure the operator with a large cluster that is made up
@@ -67,6 +70,7 @@ impl Cli {
             Command::Demo(demo) => demo.run()?,
             Command::E2e(batch) => return Ok(batch.run()?.status()),
             Command::Api(api) => return api.run(),
+            Command::Cluster(cluster) => return cluster.run(),
             Command::Bench(bench) => return bench.run(),
             Command::Scale(scale) => return scale.run(),
             Command::Fuzz(fuzz) => say(format!("{} fuzz targets found nothing", fuzz.run()?)),

@@ -8,13 +8,16 @@
 mod api;
 mod bench;
 mod cli;
+mod cluster;
 mod command;
 mod demo;
+mod digest;
 mod e2e;
 mod ebpf;
 mod fuzz;
 mod generate;
 mod guest;
+mod images;
 mod libtest;
 mod lock;
 mod paths;

@@ -7,12 +7,14 @@ mod apt;
 mod go;
 mod kernel;
 mod kubernetes;
+mod node_disk;
 mod packages;
 mod qemu;
 mod tools;
 
 pub(crate) use kernel::{Kernel, KernelLine};
-pub(crate) use kubernetes::{ControlPlane, KubernetesRelease};
+pub(crate) use kubernetes::{ControlPlane, KubernetesRelease, NodePrograms};
+pub(crate) use node_disk::node_disk;
 pub(crate) use packages::{Package, ensure, install_rust_with_source};
 pub(crate) use qemu::{PROGRAM as QEMU, qemu};
 pub(crate) use tools::{bpf_linker, cargo_tool};

@@ -141,6 +141,11 @@ impl Suites {
     }
 }
 
+/// Where this machine gets Debian itself from.
+pub(super) fn mirror() -> String {
+    Mirror::of_this_machine().main
+}
+
 /// Where this machine gets Debian from.
 struct Mirror {
     main: String,

@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use crate::command::{output, run_quietly, say};
+use crate::digest::digest;
 use crate::lock::CacheLock;
 use crate::paths;
 
@@ -23,13 +24,16 @@ pub(super) struct Component {
     pub(super) programs: &'static [(&'static str, &'static str)],
     /// What the linker writes into the programs; gets the version, without `v`.
     pub(super) variables: fn(&str) -> Vec<(&'static str, String)>,
+    /// Build tags of programs that need a C compiler; others are built without one.
+    /// All are static, so that they also run in guests.
+    pub(super) c_tags: Option<&'static str>,
 }
 
 impl Component {
     /// The folder with the programs, from the cache if they are there.
     ///
-    /// The `go.mod` that they were built from lies beside them: they are as good as new
-    /// while it is the same.
+    /// The folder is named by version and by what its `go.mod` says, so that checkouts
+    /// with different ones don't replace each other's programs.
     pub(super) fn get(&self) -> Result<PathBuf> {
         let source = paths::root().join("xtask/kubernetes").join(self.folder);
         let file = source.join("go.mod");
@@ -37,25 +41,33 @@ impl Component {
             fs::read_to_string(&file).with_context(|| format!("can't read {}", file.display()))?;
         let version = version(&recipe, self.module)
             .with_context(|| format!("{} doesn't require {}", file.display(), self.module))?;
-        let dir = paths::cache()?.join(format!("{}-{version}", self.name));
-        if self.is_in(&dir, &recipe) {
+        let name = format!("{}-{version}-{}", self.name, digest(&[&recipe]));
+        let dir = paths::cache()?.join(name);
+        if self.is_in(&dir) {
             return Ok(dir);
         }
         require_go(&source, &recipe)?;
         let _lock = CacheLock::take()?;
-        if !self.is_in(&dir, &recipe) {
-            self.build(&source, version, &recipe, &dir)?;
+        if !self.is_in(&dir) {
+            self.build(&source, version, &dir)?;
         }
         Ok(dir)
     }
 
-    fn is_in(&self, dir: &Path, recipe: &str) -> bool {
-        let complete = |(name, _): &(&str, _)| dir.join(name).is_file();
-        self.programs.iter().all(complete)
-            && fs::read_to_string(dir.join("go.mod")).is_ok_and(|built| built == recipe)
+    /// The folder in the module cache with the source of the module.
+    pub(super) fn source(&self) -> Result<PathBuf> {
+        let recipe = paths::root().join("xtask/kubernetes").join(self.folder);
+        run_quietly(go(&recipe).args(["mod", "download", self.module]))?;
+        let dir = output(go(&recipe).args(["list", "-m", "-f", "{{.Dir}}", self.module]))?;
+        Ok(dir.trim_end().into())
     }
 
-    fn build(&self, source: &Path, version: &str, recipe: &str, dir: &Path) -> Result<()> {
+    fn is_in(&self, dir: &Path) -> bool {
+        let complete = |(name, _): &(&str, _)| dir.join(name).is_file();
+        self.programs.iter().all(complete)
+    }
+
+    fn build(&self, source: &Path, version: &str, dir: &Path) -> Result<()> {
         let name = self.name;
         let work = dir.with_file_name(format!("building-{name}-{}", std::process::id()));
         paths::make(&work)?;
@@ -65,27 +77,25 @@ impl Component {
         let variables = variables
             .iter()
             .map(|(name, value)| format!(" -X {name}={value}"));
-        let linker = format!("-s -w{}", variables.collect::<String>());
+        let mut linker = format!("-s -w{}", variables.collect::<String>());
+        if self.c_tags.is_some() {
+            linker += " -extldflags -static";
+        }
         for (program, package) in self.programs {
             say(format!(
                 "building {program} {version} (once; the first of a version takes minutes)"
             ));
             run_quietly(
                 go(source)
-                    .args([
-                        "build",
-                        "-mod=readonly",
-                        "-trimpath",
-                        "-ldflags",
-                        &linker,
-                        "-o",
-                    ])
+                    .env("CGO_ENABLED", if self.c_tags.is_some() { "1" } else { "0" })
+                    .args(["build", "-mod=readonly", "-trimpath"])
+                    .args(["-tags", self.c_tags.unwrap_or_default()])
+                    .args(["-ldflags", &linker, "-o"])
                     .arg(work.join(program))
                     .arg(package),
             )?;
         }
         let write = || -> std::io::Result<()> {
-            fs::write(work.join("go.mod"), recipe)?;
             if dir.exists() {
                 fs::remove_dir_all(dir)?;
             }
@@ -98,11 +108,7 @@ impl Component {
 /// Go with a low priority: it takes all processors for minutes.
 fn go(source: &Path) -> Command {
     let mut command = Command::new("nice");
-    command
-        .current_dir(source)
-        // Static, so that the programs also run in guests.
-        .env("CGO_ENABLED", "0")
-        .arg("go");
+    command.current_dir(source).arg("go");
     command
 }
 

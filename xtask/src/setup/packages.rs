@@ -39,6 +39,51 @@ impl Package {
         name: "g++",
         shown_by: "c++",
     };
+    /// Makes the file systems of nodes.
+    pub(crate) const DEBOOTSTRAP: Self = Self {
+        name: "debootstrap",
+        shown_by: "debootstrap",
+    };
+    /// `mke2fs`, which fills a file system without mounting it.
+    pub(crate) const E2FSPROGS: Self = Self {
+        name: "e2fsprogs",
+        shown_by: "mke2fs",
+    };
+    /// Makes container images.
+    pub(crate) const BUILDAH: Self = Self {
+        name: "buildah",
+        shown_by: "buildah",
+    };
+    /// Addresses, bridges and taps.
+    pub(crate) const IPROUTE: Self = Self {
+        name: "iproute2",
+        shown_by: "ip",
+    };
+    /// Keys and certificates.
+    pub(crate) const OPENSSL: Self = Self {
+        name: "openssl",
+        shown_by: "openssl",
+    };
+    /// Commands on nodes.
+    pub(crate) const SSH: Self = Self {
+        name: "openssh-client",
+        shown_by: "ssh",
+    };
+    /// runc is linked with it.
+    pub(crate) const LIBSECCOMP: Self = Self {
+        name: "libseccomp-dev",
+        shown_by: "/usr/include/seccomp.h",
+    };
+    /// `depmod`.
+    pub(crate) const KMOD: Self = Self {
+        name: "kmod",
+        shown_by: "depmod",
+    };
+    /// Finds libseccomp.
+    pub(crate) const PKG_CONFIG: Self = Self {
+        name: "pkg-config",
+        shown_by: "pkg-config",
+    };
     /// What every machine needs. Compilers are chosen in [`crate::ebpf`].
     pub(crate) const ALL: &'static [Self] = &[Self::BUSYBOX, Self::XZ, Self::FAKETIME];
 

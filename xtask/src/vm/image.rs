@@ -61,6 +61,23 @@ enum Content {
 impl Image {
     /// A tree with busybox, an init and the kernel's modules for channels and overlayfs.
     pub(crate) fn new(kernel: &Kernel) -> Result<Self> {
+        let modules = ["virtio_pci", "virtio_console", "overlay"];
+        let mut image = Self::with_init(kernel, INIT, &modules)?;
+        image.text("/etc/passwd", 0o644, ACCOUNTS);
+        image.text("/etc/group", 0o644, GROUPS);
+        image.text("/etc/shadow", 0o640, "root:*:20000:0:99999:7:::\n");
+        image.text("/etc/hosts", 0o644, "127.0.0.1 localhost\n::1 localhost\n");
+        image.text(
+            "/etc/os-release",
+            0o644,
+            "ID=bartizan-guest\nNAME=\"Bartizan test guest\"\n",
+        );
+        Ok(image)
+    }
+
+    /// A tree with busybox, `init` as the first process, and in `/usr/lib/guest/modules`
+    /// some of the kernel's modules in the order in which they load.
+    pub(crate) fn with_init(kernel: &Kernel, init: &str, modules: &[&str]) -> Result<Self> {
         let mut image = Self {
             entries: BTreeMap::new(),
             environment: Vec::new(),
@@ -74,16 +91,7 @@ impl Image {
                 .entries
                 .insert(link.to_owned(), Entry::symlink(&format!("usr/{link}")));
         }
-        image.text("/init", 0o755, INIT);
-        image.text("/etc/passwd", 0o644, ACCOUNTS);
-        image.text("/etc/group", 0o644, GROUPS);
-        image.text("/etc/shadow", 0o640, "root:*:20000:0:99999:7:::\n");
-        image.text("/etc/hosts", 0o644, "127.0.0.1 localhost\n::1 localhost\n");
-        image.text(
-            "/etc/os-release",
-            0o644,
-            "ID=bartizan-guest\nNAME=\"Bartizan test guest\"\n",
-        );
+        image.text("/init", 0o755, init);
         for applet in output(Command::new(BUSYBOX).arg("--list-full"))?.lines() {
             let applet = merged(applet);
             image.parents(&applet);
@@ -92,8 +100,7 @@ impl Image {
         image.applets.push("usr/bin/busybox".to_owned());
         image.applets.sort();
         image.applets.dedup();
-        let wanted = ["virtio_pci", "virtio_console", "overlay"];
-        for (at, module) in modules::load_order(kernel, &wanted)?
+        for (at, module) in modules::load_order(kernel, modules)?
             .into_iter()
             .enumerate()
         {
@@ -152,7 +159,7 @@ impl Image {
     }
 
     /// Writes the archive.
-    pub(super) fn write(&self, out: impl Write) -> Result<()> {
+    pub(crate) fn write(&self, out: impl Write) -> Result<()> {
         let mut archive = Archive::new(BufWriter::new(out));
         for (path, entry) in &self.entries {
             let add = |content: &[u8]| (path, entry.meta, content.to_vec());

@@ -1,0 +1,120 @@
+//! `cargo xtask cluster`: a real Kubernetes whose nodes are virtual machines.
+//!
+//! ```text
+//!  up ──► keys, disks, plan.json ──► unshare ──► supervisor (first process of its own
+//!                                                 network and process namespaces)
+//!                                                   ├── etcd, API server, controllers, scheduler
+//!                                                   ├── bridge ── taps ── QEMU: node-1, node-2 ...
+//!  kubectl ──► 127.0.0.1:PORT (a socket of up's) ───┴── forwarded to the API server
+//!  exec ──► nsenter ──► ssh to a node
+//! ```
+//! Everything that runs is in the supervisor's process namespace, and every address and
+//! device in its network namespace: when the supervisor ends, however it does, the kernel
+//! removes all of it. So `down` only kills one process and removes a folder, clusters can't
+//! collide, and a cluster whose supervisor was killed leaves nothing but its folder.
+
+mod access;
+mod addresses;
+mod folder;
+mod forward;
+mod keys;
+mod node;
+mod plan;
+mod servers;
+mod supervisor;
+mod up;
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand};
+
+use crate::command::say;
+use folder::Folder;
+use up::Up;
+
+/// Which cluster, and what to do with it.
+#[derive(Args, Debug)]
+pub(crate) struct Cluster {
+    /// The cluster's name: several can run side by side
+    #[arg(long, default_value = "default")]
+    name: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Boot a cluster; returns when its nodes are ready
+    Up(Up),
+    /// Run kubectl as the cluster's administrator
+    #[command(disable_help_flag = true)]
+    Kubectl {
+        /// What kubectl is to do
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// List the logs, or print one
+    Logs {
+        /// For example `kube-apiserver` or `node-1.kubelet`
+        log: Option<String>,
+    },
+    /// Run a command on a node
+    Exec {
+        /// The node
+        #[arg(long, default_value = "node-1")]
+        node: String,
+        /// A command for the node's shell
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<String>,
+    },
+    /// Give all nodes the images of OCI archives
+    Load {
+        /// As `buildah push NAME oci-archive:FILE` writes them
+        #[arg(required = true)]
+        archives: Vec<PathBuf>,
+    },
+    /// Stop a server or a node until it is started again: `kube-apiserver`, `node-1`
+    Stop {
+        /// As its log is called
+        server: String,
+    },
+    /// Start what was stopped; a node starts with a new disk
+    Start {
+        /// As its log is called
+        server: String,
+    },
+    /// End the cluster and remove all that it made
+    Down,
+    /// What a cluster's first process does
+    #[command(hide = true)]
+    Supervise,
+}
+
+impl Cluster {
+    /// Does what was asked for; returns the exit status.
+    pub(crate) fn run(&self) -> Result<u8> {
+        let folder = Folder::of(&self.name)?;
+        match &self.command {
+            Command::Up(up) => up.run(&folder)?,
+            Command::Kubectl { arguments } => return access::kubectl(&folder, arguments),
+            Command::Logs { log } => match log {
+                Some(log) => print!("{}", folder.log(log)?),
+                None => folder.logs()?.iter().for_each(|log| println!("{log}")),
+            },
+            Command::Exec { node, command } => return access::exec(&folder, node, command),
+            Command::Load { archives } => access::load(&folder, archives)?,
+            Command::Stop { server } => folder.stop_server(server)?,
+            Command::Start { server } => folder.start_server(server)?,
+            Command::Down => {
+                if !folder.exists() {
+                    bail!("there is no cluster {}", self.name);
+                }
+                folder.remove()?;
+                say(format!("removed cluster {}", self.name));
+            }
+            Command::Supervise => supervisor::run(&folder)?,
+        }
+        Ok(0)
+    }
+}
