@@ -11,6 +11,7 @@ use crate::demo::Demo;
 use crate::e2e::Batch;
 use crate::fuzz::Fuzz;
 use crate::guest::Guest;
+use crate::images::Images;
 use crate::scale::Scale;
 use crate::suite::Suite;
 use crate::trial::Trial;
@@ -46,6 +47,8 @@ enum Command {
     E2e(Batch),
     /// Run the tests against API servers (tests/api)
     Api(Api),
+    /// Build container images into target/images
+    Images(Images),
     /// Boot a real cluster with nodes in virtual machines, and work with it
     Cluster(Cluster),
     /// Count the instructions that decisions cost
@@ -70,6 +73,7 @@ impl Cli {
             Command::Demo(demo) => demo.run()?,
             Command::E2e(batch) => return Ok(batch.run()?.status()),
             Command::Api(api) => return api.run(),
+            Command::Images(images) => images.run()?,
             Command::Cluster(cluster) => return cluster.run(),
             Command::Bench(bench) => return bench.run(),
             Command::Scale(scale) => return scale.run(),

@@ -24,12 +24,11 @@ mod servers;
 mod supervisor;
 mod up;
 
-use std::path::PathBuf;
-
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 
 use crate::command::say;
+use crate::images::Image;
 use folder::Folder;
 use up::Up;
 
@@ -68,11 +67,11 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<String>,
     },
-    /// Give all nodes the images of OCI archives
+    /// Give all nodes images
     Load {
-        /// As `buildah push NAME oci-archive:FILE` writes them
-        #[arg(required = true)]
-        archives: Vec<PathBuf>,
+        /// Images to build and load [default: all]
+        #[arg(value_enum)]
+        images: Vec<Image>,
     },
     /// Stop a server or a node until it is started again: `kube-apiserver`, `node-1`
     Stop {
@@ -103,7 +102,7 @@ impl Cluster {
                 None => folder.logs()?.iter().for_each(|log| println!("{log}")),
             },
             Command::Exec { node, command } => return access::exec(&folder, node, command),
-            Command::Load { archives } => access::load(&folder, archives)?,
+            Command::Load { images } => load(&folder, images)?,
             Command::Stop { server } => folder.stop_server(server)?,
             Command::Start { server } => folder.start_server(server)?,
             Command::Down => {
@@ -117,4 +116,18 @@ impl Cluster {
         }
         Ok(0)
     }
+}
+
+/// Builds images and gives them to all nodes.
+fn load(folder: &Folder, images: &[Image]) -> Result<()> {
+    folder.supervisor()?;
+    let images = if images.is_empty() {
+        &Image::ALL
+    } else {
+        images
+    };
+    for image in images {
+        access::load(folder, &image.build()?)?;
+    }
+    Ok(())
 }

@@ -1,49 +1,117 @@
-//! Container images, built from folders without Docker and without a base from elsewhere.
+//! `cargo xtask images`: container images, built without Docker and without a base from
+//! elsewhere. What is in them is said by `config/images/NAME/Containerfile`.
 
+mod archive;
+mod content;
+
+use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, ValueEnum};
 
-use crate::command::run_quietly;
+pub(crate) use archive::build;
 
-/// Builds what a folder's `Containerfile` says into an OCI archive.
-///
-/// The same folder gives the same image: times are those of the epoch.
-pub(crate) fn build(context: &Path, name: &str, archive: &Path) -> Result<()> {
-    let storage = Storage(archive.with_extension("storage"));
-    let mut build = storage.buildah();
-    build
-        .args(["build", "--isolation", "chroot", "--timestamp", "0"])
-        .args(["--quiet", "--tag", name])
-        .arg(context);
-    run_quietly(&mut build).with_context(|| format!("can't build the image {name}"))?;
-    // buildah adds to an archive that is there.
-    let _ = fs::remove_file(archive);
-    let mut push = storage.buildah();
-    push.args(["push", "--quiet", "--disable-compression", name])
-        .arg(format!("oci-archive:{}:{name}", archive.display()));
-    run_quietly(&mut push).with_context(|| format!("can't write {}", archive.display()))
+use crate::command::say;
+use crate::paths;
+use crate::setup::{Package, ensure};
+
+/// Which images.
+#[derive(Args, Debug, Default)]
+pub(crate) struct Images {
+    /// Those to build [default: all]
+    #[arg(value_enum)]
+    images: Vec<Image>,
+    /// Build each twice, and fail if the two differ
+    #[arg(long)]
+    twice: bool,
 }
 
-/// Where buildah keeps layers: a folder that is removed when this is dropped.
-struct Storage(PathBuf);
+/// An image that can be built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Image {
+    /// The operator
+    Operator,
+    /// The enforcer, with the kernel programs inside
+    Enforcer,
+    /// For tests: busybox
+    Busybox,
+    /// For the demo: a web server
+    Nginx,
+}
 
-impl Storage {
-    fn buildah(&self) -> Command {
-        let mut command = Command::new("buildah");
-        command
-            .args(["--storage-driver", "vfs", "--root"])
-            .arg(self.0.join("root"))
-            .arg("--runroot")
-            .arg(self.0.join("run"));
-        command
+impl Image {
+    pub(crate) const ALL: [Self; 4] = [Self::Operator, Self::Enforcer, Self::Busybox, Self::Nginx];
+
+    /// Builds what is out of date, and the image; returns the file with it.
+    pub(crate) fn build(self) -> Result<PathBuf> {
+        self.build_checked(false)
+    }
+
+    fn build_checked(self, twice: bool) -> Result<PathBuf> {
+        ensure(&[Package::BUILDAH])?;
+        let dir = paths::target().join("images");
+        let context = dir.join(self.to_string());
+        if context.exists() {
+            fs::remove_dir_all(&context)
+                .with_context(|| format!("can't remove {}", context.display()))?;
+        }
+        paths::make(&context)?;
+        content::gather(self, &context)?;
+        let archive = dir.join(format!("{self}.tar"));
+        let name = self.name();
+        let digest = build(&context, &name, &archive)?;
+        if twice {
+            let again = build(&context, &name, &dir.join(format!("{self}-again.tar")))?;
+            if again != digest {
+                bail!("two builds of {name} differ: {digest} and {again}");
+            }
+        }
+        let size = archive
+            .metadata()
+            .with_context(|| format!("can't look at {}", archive.display()))?
+            .len();
+        let tenths = size * 10 / (1 << 20);
+        say(format!(
+            "{name}: {}.{} MiB, {digest}",
+            tenths / 10,
+            tenths % 10
+        ));
+        Ok(archive)
+    }
+
+    /// As pods name it.
+    fn name(self) -> String {
+        format!(
+            "docker.io/library/bartizan-{self}:{}",
+            env!("CARGO_PKG_VERSION")
+        )
     }
 }
 
-impl Drop for Storage {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Operator => "operator",
+            Self::Enforcer => "enforcer",
+            Self::Busybox => "busybox",
+            Self::Nginx => "nginx",
+        })
+    }
+}
+
+impl Images {
+    /// Builds them one after the other.
+    pub(crate) fn run(&self) -> Result<()> {
+        let images = if self.images.is_empty() {
+            &Image::ALL[..]
+        } else {
+            &self.images
+        };
+        for image in images {
+            println!("{}", image.build_checked(self.twice)?.display());
+        }
+        Ok(())
     }
 }

@@ -1,13 +1,16 @@
-//! Our own programs for guests: static, because a guest has no libraries.
+//! Our own programs for guests and images: static, because these have no libraries.
 
-use std::path::{Path, PathBuf};
+use std::env;
+use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::command::{cargo, run, say};
 use crate::vm::Image;
 use crate::{ebpf, paths};
 
+/// Flags are separated by U+001F.
+const STATIC: &str = "-C\x1ftarget-feature=+crt-static";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Packages whose programs every guest with Bartizan has.
 const BARTIZAN: [(&str, &str); 2] = [
@@ -60,25 +63,39 @@ impl Programs {
 /// Builds the programs of some packages of the workspace; returns the folder they are in.
 fn build_static(packages: &[&str]) -> Result<PathBuf> {
     say(format!("building {} for guests", packages.join(", ")));
-    let target: &Path = &paths::target().join("guest");
+    let target = paths::target().join("guest");
     let mut build = cargo();
     build
         // `--target` keeps these flags away from build scripts and macros.
-        .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static")
-        .args([
-            "build",
-            "--quiet",
-            "--bins",
-            "--profile",
-            "guest",
-            "--target",
-            TARGET,
-        ])
-        .arg("--target-dir")
-        .arg(target);
+        .env("CARGO_ENCODED_RUSTFLAGS", STATIC)
+        .args(["build", "--quiet", "--bins", "--target", TARGET])
+        .args(["--profile", "guest", "--target-dir"])
+        .arg(&target);
     for package in packages {
         build.args(["--package", package]);
     }
     run(&mut build)?;
     Ok(target.join(TARGET).join("guest"))
+}
+
+/// Builds a program of the workspace as it is released, for an image; returns its path.
+///
+/// It doesn't depend on where the checkout and cargo's folders are.
+pub(crate) fn build_released(program: &str, features: &str) -> Result<PathBuf> {
+    say(format!("building {program}, static and optimised"));
+    let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let cargo_home = cargo_home
+        .or_else(|| Some(env::home_dir()?.join(".cargo")))
+        .context("no home folder: set CARGO_HOME")?;
+    let flags = [
+        STATIC.to_owned(),
+        format!("--remap-path-prefix={}=/bartizan", paths::root().display()),
+        format!("--remap-path-prefix={}=/cargo", cargo_home.display()),
+    ];
+    run(cargo()
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+        .args(["build", "--locked", "--quiet", "--release"])
+        .args(["--target", TARGET, "--bin", program])
+        .args(["--package", program, "--features", features]))?;
+    Ok(paths::target().join(TARGET).join("release").join(program))
 }

@@ -11,6 +11,7 @@ mod node_disk;
 mod packages;
 mod qemu;
 mod tools;
+mod unpacked;
 
 pub(crate) use kernel::{Kernel, KernelLine};
 pub(crate) use kubernetes::{ControlPlane, KubernetesRelease, NodePrograms};
@@ -18,6 +19,7 @@ pub(crate) use node_disk::node_disk;
 pub(crate) use packages::{Package, ensure, install_rust_with_source};
 pub(crate) use qemu::{PROGRAM as QEMU, qemu};
 pub(crate) use tools::{bpf_linker, cargo_tool};
+pub(crate) use unpacked::unpacked;
 
 use anyhow::Result;
 

@@ -1,7 +1,7 @@
 //! Ways into a running cluster: kubectl, and commands on its nodes.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use super::addresses::NodeNumber;
 use super::folder::Folder;
 use super::plan::Plan;
-use crate::command::{line, say};
+use crate::command::line;
 
 /// Runs kubectl as the administrator with our standard streams; returns its exit status.
 pub(super) fn kubectl(folder: &Folder, arguments: &[String]) -> Result<u8> {
@@ -42,27 +42,24 @@ pub(super) fn exec(folder: &Folder, node: &str, command: &[String]) -> Result<u8
     status(ssh(folder, node)?.args(command))
 }
 
-/// Gives all nodes the images of archives.
-pub(super) fn load(folder: &Folder, archives: &[PathBuf]) -> Result<()> {
+/// Gives all nodes the images of an archive.
+pub(super) fn load(folder: &Folder, archive: &Path) -> Result<()> {
     let plan = Plan::read(folder)?;
     let names = plan.servers.iter().map(|server| server.name.as_str());
     for node in names.filter_map(NodeNumber::of_name) {
-        for archive in archives {
-            let file =
-                File::open(archive).with_context(|| format!("can't open {}", archive.display()))?;
-            say(format!("{}: {}", node.name(), archive.display()));
-            let import = "ctr --namespace k8s.io images import --all-platforms -";
-            let mut command = ssh(folder, node)?;
-            let done = command.arg(import).stdin(file).output();
-            let done = done.with_context(|| format!("can't run {}", line(&command)))?;
-            if !done.status.success() {
-                bail!(
-                    "{} can't import {}: {}",
-                    node.name(),
-                    archive.display(),
-                    String::from_utf8_lossy(&done.stderr)
-                );
-            }
+        let file =
+            File::open(archive).with_context(|| format!("can't open {}", archive.display()))?;
+        let mut command = ssh(folder, node)?;
+        command.arg("ctr --namespace k8s.io images import --all-platforms -");
+        let done = command.stdin(file).output();
+        let done = done.with_context(|| format!("can't run {}", line(&command)))?;
+        if !done.status.success() {
+            bail!(
+                "{} can't import {}: {}",
+                node.name(),
+                archive.display(),
+                String::from_utf8_lossy(&done.stderr)
+            );
         }
     }
     Ok(())

@@ -141,7 +141,7 @@ fn pause(source: &Path, context: &Path, images: &Path) -> Result<()> {
     )?;
     let file = context.join("Containerfile");
     fs::write(&file, PAUSE).with_context(|| format!("can't write {}", file.display()))?;
-    images::build(context, "bartizan.dev/pause:1", &images.join("pause.tar"))
+    images::build(context, "bartizan.dev/pause:1", &images.join("pause.tar")).map(|_| ())
 }
 
 /// Copies a folder's content into another, which is made.
