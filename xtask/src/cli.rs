@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use crate::api::Api;
 use crate::bench::Bench;
 use crate::cluster::Cluster;
+use crate::cluster_test::ClusterTest;
 use crate::command::say;
 use crate::demo::Demo;
 use crate::e2e::Batch;
@@ -51,6 +52,8 @@ enum Command {
     Images(Images),
     /// Boot a real cluster with nodes in virtual machines, and work with it
     Cluster(Cluster),
+    /// Run the tests in a real cluster (tests/cluster)
+    ClusterTest(ClusterTest),
     /// Count the instructions that decisions cost
     Bench(Bench),
     /// Measure the operator with a large cluster that is made up
@@ -75,6 +78,7 @@ impl Cli {
             Command::Api(api) => return api.run(),
             Command::Images(images) => images.run()?,
             Command::Cluster(cluster) => return cluster.run(),
+            Command::ClusterTest(test) => return Ok(test.run()?.status()),
             Command::Bench(bench) => return bench.run(),
             Command::Scale(scale) => return scale.run(),
             Command::Fuzz(fuzz) => say(format!("{} fuzz targets found nothing", fuzz.run()?)),

@@ -24,13 +24,15 @@ mod servers;
 mod supervisor;
 mod up;
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 
 use crate::command::say;
 use crate::images::Image;
 use folder::Folder;
-use up::Up;
+pub(crate) use up::Up;
 
 /// Which cluster, and what to do with it.
 #[derive(Args, Debug)]
@@ -102,6 +104,7 @@ impl Cluster {
                 None => folder.logs()?.iter().for_each(|log| println!("{log}")),
             },
             Command::Exec { node, command } => return access::exec(&folder, node, command),
+            Command::Load { images } if images.is_empty() => load(&folder, &Image::ALL)?,
             Command::Load { images } => load(&folder, images)?,
             Command::Stop { server } => folder.stop_server(server)?,
             Command::Start { server } => folder.start_server(server)?,
@@ -118,14 +121,46 @@ impl Cluster {
     }
 }
 
+/// A cluster that is up, for other commands.
+pub(crate) struct Running(Folder);
+
+impl Running {
+    /// The cluster of that name, if it is up.
+    pub(crate) fn find(name: &str) -> Result<Option<Self>> {
+        let folder = Folder::of(name)?;
+        Ok(folder.is_up().then_some(Self(folder)))
+    }
+
+    /// The path of the administrator's kubeconfig.
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.0.file("kubeconfig")
+    }
+
+    /// The path of a kubectl of the cluster's release.
+    pub(crate) fn kubectl(&self) -> Result<PathBuf> {
+        access::kubectl_program(&self.0)
+    }
+
+    /// Gives all nodes the images of archives.
+    pub(crate) fn load(&self, archives: &[PathBuf]) -> Result<()> {
+        let load = |archive: &PathBuf| access::load(&self.0, archive);
+        archives.iter().try_for_each(load)
+    }
+
+    /// Copies the logs to where they outlive the cluster; returns the path.
+    pub(crate) fn keep_logs(&self) -> Result<PathBuf> {
+        self.0.keep_logs()
+    }
+
+    /// Ends it and removes all that it made.
+    pub(crate) fn end(self) -> Result<()> {
+        self.0.remove()
+    }
+}
+
 /// Builds images and gives them to all nodes.
 fn load(folder: &Folder, images: &[Image]) -> Result<()> {
     folder.supervisor()?;
-    let images = if images.is_empty() {
-        &Image::ALL
-    } else {
-        images
-    };
     for image in images {
         access::load(folder, &image.build()?)?;
     }

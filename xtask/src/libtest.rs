@@ -1,4 +1,4 @@
-//! Running `cargo test` and counting what it says.
+//! Running tests with cargo and counting what they say.
 
 use std::process::{Command, Stdio};
 
@@ -7,27 +7,28 @@ use anyhow::{Context as _, Result, bail};
 use crate::totals::Totals;
 use crate::vm::Lines;
 
-/// Runs `cargo test ...`, passes its output on, and adds up the results of its programs.
+/// Runs `cargo test ...`, or tests that print totals as ours do; passes its output on, and adds up the results.
 pub(crate) fn run(tests: &mut Command) -> Result<Totals> {
     let mut child = tests
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
-        .context("can't run cargo test")?;
+        .context("can't run the tests")?;
     let mut totals = Totals::default();
     let mut lines = Lines::new(|line| {
         println!("{line}");
-        totals.add(Totals::of_cargo(line).unwrap_or_default());
+        let counted = Totals::of_cargo(line).or_else(|| Totals::of_summary(line));
+        totals.add(counted.unwrap_or_default());
     });
-    let mut output = child.stdout.take().context("cargo test has no output")?;
-    std::io::copy(&mut output, &mut lines).context("can't read from cargo test")?;
+    let mut output = child.stdout.take().context("the tests have no output")?;
+    std::io::copy(&mut output, &mut lines).context("can't read from the tests")?;
     drop(lines);
-    let status = child.wait().context("can't wait for cargo test")?;
+    let status = child.wait().context("can't wait for the tests")?;
     if !status.success() && totals.failed == 0 {
-        bail!("cargo test failed ({status})");
+        bail!("the tests failed ({status})");
     }
     if totals.passed + totals.failed == 0 {
-        bail!("cargo test ran no tests");
+        bail!("no test was run");
     }
     Ok(totals)
 }

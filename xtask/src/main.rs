@@ -9,6 +9,7 @@ mod api;
 mod bench;
 mod cli;
 mod cluster;
+mod cluster_test;
 mod command;
 mod demo;
 mod digest;

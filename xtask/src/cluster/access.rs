@@ -17,8 +17,8 @@ pub(super) fn kubectl(folder: &Folder, arguments: &[String]) -> Result<u8> {
     status(kubectl_command(folder)?.args(arguments))
 }
 
-/// kubectl as the administrator.
-pub(super) fn kubectl_command(folder: &Folder) -> Result<Command> {
+/// The program of the cluster's release.
+pub(super) fn kubectl_program(folder: &Folder) -> Result<PathBuf> {
     // The API server's program is in the same folder.
     let plan = Plan::read(folder)?;
     let mut programs = plan
@@ -27,7 +27,12 @@ pub(super) fn kubectl_command(folder: &Folder) -> Result<Command> {
         .map(|server| PathBuf::from(&server.line[0]));
     let server = programs.find(|program| program.ends_with("kube-apiserver"));
     let server = server.context("this cluster has no API server")?;
-    let mut command = Command::new(server.with_file_name("kubectl"));
+    Ok(server.with_file_name("kubectl"))
+}
+
+/// kubectl as the administrator.
+pub(super) fn kubectl_command(folder: &Folder) -> Result<Command> {
+    let mut command = Command::new(kubectl_program(folder)?);
     command
         .arg("--kubeconfig")
         .arg(folder.file("kubeconfig"))

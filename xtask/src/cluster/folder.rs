@@ -121,7 +121,7 @@ impl Folder {
             .with_context(|| format!("can't remove {}", self.path.display()))
     }
 
-    /// Moves the logs to where they outlive the cluster; returns the path.
+    /// Copies the logs to where they outlive the cluster; returns the path.
     pub(super) fn keep_logs(&self) -> Result<PathBuf> {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -129,8 +129,11 @@ impl Folder {
         let kept = paths::target().join("cluster-logs");
         paths::make(&kept)?;
         let kept = kept.join(format!("{}-{}", self.name, now.as_secs()));
-        fs::rename(self.file("logs"), &kept)
-            .with_context(|| format!("can't keep the logs as {}", kept.display()))?;
+        run_quietly(
+            Command::new("cp")
+                .arg("--recursive")
+                .args([&self.file("logs"), &kept]),
+        )?;
         Ok(kept)
     }
 

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde_json::Value;
 
+use super::Running;
 use super::access::kubectl_command;
 use super::addresses::NodeNumber;
 use super::folder::Folder;
@@ -49,6 +50,13 @@ pub(crate) struct Up {
 }
 
 impl Up {
+    /// Boots a cluster of that name.
+    pub(crate) fn boot(&self, name: &str) -> Result<Running> {
+        let folder = Folder::of(name)?;
+        self.run(&folder)?;
+        Ok(Running(folder))
+    }
+
     /// Boots the cluster. Fails with nothing left of it but its logs.
     pub(super) fn run(&self, folder: &Folder) -> Result<()> {
         if !is_root() {

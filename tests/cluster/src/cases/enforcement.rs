@@ -1,0 +1,108 @@
+//! Policies in the kernel of the node, as processes in pods meet them.
+
+use anyhow::{Result, bail, ensure};
+
+use super::policies::{NO_WGET, waiting_pod};
+use crate::case::{Case, Context, Skipped};
+use crate::kubectl::Namespace;
+use crate::wait::eventually;
+
+/// What runc and shells say of EACCES.
+const DENIED: &str = "ermission denied";
+/// Answers without any network.
+const WGET: [&str; 2] = ["/usr/bin/wget", "--help"];
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("enforcement/enforcer_runs_on_each_node", enforcer_runs),
+        Case::new("enforcement/exec_is_denied_and_given_back", exec_is_denied),
+        Case::new("enforcement/first_instruction_is_denied", first_instruction),
+        Case::new("enforcement/init_container_is_denied", init_container),
+    ]
+}
+
+/// The number of nodes that have to have an enforcer, or a reason why none has.
+fn enforcers(context: &Context) -> Result<u64> {
+    let system = ["--namespace", "bartizan-system"];
+    let list = context
+        .kubectl
+        .get(&[&system[..], &["daemonsets"]].concat())?;
+    let Some(set) = list["items"].get(0) else {
+        bail!(Skipped("config/deploy has no enforcer yet".to_owned()));
+    };
+    Ok(set["status"]["desiredNumberScheduled"]
+        .as_u64()
+        .unwrap_or(0))
+}
+
+fn enforcer_runs(context: &Context) -> Result<()> {
+    enforcers(context)?;
+    let system = ["--namespace", "bartizan-system"];
+    eventually("an enforcer is ready on each node", || {
+        let list = context
+            .kubectl
+            .get(&[&system[..], &["daemonsets"]].concat())?;
+        let nodes = context.kubectl.get(&["nodes"])?;
+        let nodes = nodes["items"].as_array().map(Vec::len);
+        let ready = list["items"][0]["status"]["numberReady"].as_u64();
+        Ok((ready.map(|ready| ready as usize) == nodes).then_some(()))
+    })
+}
+
+fn exec_is_denied(context: &Context) -> Result<()> {
+    enforcers(context)?;
+    let namespace = context.kubectl.namespace("exec")?;
+    namespace.apply(&waiting_pod("box"))?;
+    namespace.ready("box")?;
+    let before = namespace.exec("box", &WGET)?;
+    ensure!(!before.stderr.contains(DENIED), "denied without a policy");
+    namespace.apply(NO_WGET)?;
+    eventually("wget is denied", || {
+        let said = namespace.exec("box", &WGET)?;
+        Ok((said.status != Some(0) && said.stderr.contains(DENIED)).then_some(()))
+    })?;
+    let other = namespace.exec("box", &["/usr/bin/cat", "/etc/passwd"])?;
+    ensure!(other.status == Some(0), "cat fails: {}", other.stderr);
+    namespace.run(&["delete", "securitypolicy", "no-downloads"])?;
+    eventually("wget is allowed again", || {
+        let said = namespace.exec("box", &WGET)?;
+        Ok((!said.stderr.contains(DENIED)).then_some(()))
+    })
+}
+
+/// A pod whose only command is the denied one must not run it a single time.
+fn first_instruction(context: &Context) -> Result<()> {
+    enforcers(context)?;
+    let namespace = context.kubectl.namespace("first")?;
+    namespace.apply(NO_WGET)?;
+    let pod =
+        waiting_pod("box") + "      command: [/usr/bin/wget, --help]\n  restartPolicy: Never\n";
+    namespace.apply(&pod)?;
+    is_denied(&namespace, "containerStatuses")
+}
+
+fn init_container(context: &Context) -> Result<()> {
+    enforcers(context)?;
+    let namespace = context.kubectl.namespace("init")?;
+    namespace.apply(NO_WGET)?;
+    let image = format!("bartizan-busybox:{}", env!("CARGO_PKG_VERSION"));
+    let pod = waiting_pod("box")
+        + "  restartPolicy: Never\n  initContainers:\n    - name: init\n      image: "
+        + &image
+        + "\n      command: [/usr/bin/wget, --help]\n";
+    namespace.apply(&pod)?;
+    is_denied(&namespace, "initContainerStatuses")
+}
+
+/// Waits until a container of the pod has ended, because its command was denied.
+fn is_denied(namespace: &Namespace<'_>, statuses: &str) -> Result<()> {
+    let ended = eventually("the container has ended", || {
+        let pod = namespace.get(&["pod", "box"])?;
+        let state = pod["status"][statuses][0]["state"]["terminated"].clone();
+        Ok(state.is_object().then_some(state))
+    })?;
+    let logs = namespace.run(&["logs", "box", "--all-containers"]);
+    let said = format!("{ended} {}", logs.unwrap_or_default());
+    ensure!(said.contains(DENIED), "it ran: {said}");
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! kubectl, as a user types it.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::wait::eventually;
+
+/// The program, acting as the cluster's administrator.
+pub(crate) struct Kubectl(PathBuf);
+
+/// What kubectl said.
+#[derive(Debug)]
+pub(crate) struct Said {
+    /// Its exit status; that of the command for `exec`.
+    pub(crate) status: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Kubectl {
+    pub(crate) fn new(program: PathBuf) -> Self {
+        Self(program)
+    }
+
+    /// Runs it with something on its standard input; it may fail.
+    pub(crate) fn attempt(&self, arguments: &[&str], input: &str) -> Result<Said> {
+        let mut child = Command::new(&self.0)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("can't run kubectl")?;
+        let mut stdin = child.stdin.take().context("no standard input")?;
+        // It may have ended without reading; then its own error says why.
+        let _ = stdin.write_all(input.as_bytes());
+        drop(stdin);
+        let output = child.wait_with_output().context("can't wait for kubectl")?;
+        Ok(Said {
+            status: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// Runs it; it must succeed. Returns its standard output.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Result<String> {
+        let said = self.attempt(arguments, "")?;
+        if said.status != Some(0) {
+            bail!(
+                "kubectl {} failed: {}",
+                arguments.join(" "),
+                said.stderr.trim()
+            );
+        }
+        Ok(said.stdout)
+    }
+
+    /// An object or list as JSON.
+    pub(crate) fn get(&self, arguments: &[&str]) -> Result<Value> {
+        let said = self.run(&[&["get", "--output", "json"], arguments].concat())?;
+        serde_json::from_str(&said).context("kubectl printed no JSON")
+    }
+
+    /// Makes a namespace whose name ends in a number, so that no two runs share one.
+    pub(crate) fn namespace(&self, name: &str) -> Result<Namespace<'_>> {
+        let name = format!("{name}-{}", std::process::id());
+        self.run(&["create", "namespace", &name])?;
+        Ok(Namespace {
+            kubectl: self,
+            name,
+        })
+    }
+}
+
+/// A namespace, deleted when this is dropped.
+pub(crate) struct Namespace<'a> {
+    pub(crate) kubectl: &'a Kubectl,
+    pub(crate) name: String,
+}
+
+impl Namespace<'_> {
+    /// Runs kubectl in this namespace; it must succeed.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Result<String> {
+        self.kubectl
+            .run(&[&["--namespace", &self.name], arguments].concat())
+    }
+
+    /// Applies documents in this namespace; they may be refused.
+    pub(crate) fn try_apply(&self, documents: &str) -> Result<Said> {
+        let arguments = ["--namespace", &self.name, "apply", "-f", "-"];
+        self.kubectl.attempt(&arguments, documents)
+    }
+
+    /// Applies documents in this namespace; they must be accepted.
+    pub(crate) fn apply(&self, documents: &str) -> Result<()> {
+        let said = self.try_apply(documents)?;
+        ensure!(said.status == Some(0), "refused: {}", said.stderr.trim());
+        Ok(())
+    }
+
+    /// An object or list of this namespace.
+    pub(crate) fn get(&self, arguments: &[&str]) -> Result<Value> {
+        self.kubectl
+            .get(&[&["--namespace", &self.name], arguments].concat())
+    }
+
+    /// Runs a command in a pod; it may fail.
+    pub(crate) fn exec(&self, pod: &str, command: &[&str]) -> Result<Said> {
+        let exec = ["--namespace", &self.name, "exec", pod, "--"];
+        self.kubectl.attempt(&[&exec, command].concat(), "")
+    }
+
+    /// Waits until a pod is ready.
+    pub(crate) fn ready(&self, pod: &str) -> Result<()> {
+        eventually(&format!("pod {pod} is ready"), || {
+            let pod = self.get(&["pod", pod])?;
+            Ok((condition(&pod, "Ready") == Some("True")).then_some(()))
+        })
+    }
+}
+
+impl Drop for Namespace<'_> {
+    fn drop(&mut self) {
+        // A namespace that stays disturbs nobody.
+        let _ = self
+            .kubectl
+            .run(&["delete", "namespace", "--wait=false", &self.name]);
+    }
+}
+
+/// The status of one of an object's conditions.
+pub(crate) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a str> {
+    let conditions = object["status"]["conditions"].as_array()?;
+    let condition = conditions.iter().find(|one| one["type"] == kind)?;
+    condition["status"].as_str()
+}
