@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use clap::ValueEnum;
 
 use super::addresses::{HOST, NodeNumber};
 use super::folder::Folder;
@@ -15,6 +16,9 @@ use crate::vm::Image;
 const INITRAMFS: &str = include_str!("../../cluster/initramfs.sh");
 const INIT: &str = include_str!("../../cluster/init.sh");
 const RUN: &str = include_str!("../../cluster/run.sh");
+const NODE_TARGET: &str = include_str!("../../cluster/node.target");
+const NODE_PREPARE: &str = include_str!("../../cluster/node-prepare.service");
+const NODE_PROGRAM: &str = include_str!("../../cluster/node@.service");
 const CONTAINERD: &str = include_str!("../../cluster/containerd.toml");
 const KUBELET: &str = include_str!("../../cluster/kubelet.yaml");
 const BRIDGE: &str = include_str!("../../cluster/bridge.conflist");
@@ -22,6 +26,15 @@ const BRIDGE: &str = include_str!("../../cluster/bridge.conflist");
 const FILES: &str = "/node";
 /// What the programs of a node print goes to logs of these names.
 const PROGRAMS: [&str; 4] = ["shell", "containerd", "kubelet", "kube-proxy"];
+
+/// What a node starts with, and who makes its cgroups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Init {
+    /// A shell script; kubelet and runc make the cgroups
+    Script,
+    /// Debian's systemd, which also makes the cgroups
+    Systemd,
+}
 
 /// What all nodes of a cluster have in common.
 pub(super) struct Layout {
@@ -31,6 +44,7 @@ pub(super) struct Layout {
     pub(super) memory_mib: u32,
     /// How many nodes there are.
     pub(super) nodes: u8,
+    pub(super) init: Init,
     /// Whether containerd offers its plugin interface.
     pub(super) nri: bool,
 }
@@ -66,14 +80,31 @@ impl Layout {
             image.text(&format!("{FILES}{path}"), mode, text);
         };
         text("/etc/node/environment", 0o644, &self.environment(node));
-        text("/usr/lib/node/init", 0o755, INIT);
+        match self.init {
+            Init::Script => text("/usr/lib/node/init", 0o755, INIT),
+            Init::Systemd => {
+                text("/etc/systemd/system/node.target", 0o644, NODE_TARGET);
+                text(
+                    "/etc/systemd/system/node-prepare.service",
+                    0o644,
+                    NODE_PREPARE,
+                );
+                text("/etc/systemd/system/node@.service", 0o644, NODE_PROGRAM);
+                // Without it, systemd takes this for a first boot.
+                text("/etc/machine-id", 0o444, &format!("{:032x}\n", node.0));
+            }
+        }
         text("/usr/lib/node/run", 0o755, RUN);
         let without_nri = (!self.nri).to_string();
         let containerd = CONTAINERD
-            .replace("@SYSTEMD@", "false")
+            .replace("@SYSTEMD@", &(self.init == Init::Systemd).to_string())
             .replace("@WITHOUT_NRI@", &without_nri);
         text("/etc/containerd/config.toml", 0o644, &containerd);
-        let kubelet = KUBELET.replace("@CGROUP_DRIVER@", "cgroupfs");
+        let driver = match self.init {
+            Init::Script => "cgroupfs",
+            Init::Systemd => "systemd",
+        };
+        let kubelet = KUBELET.replace("@CGROUP_DRIVER@", driver);
         text("/etc/kubernetes/kubelet.yaml", 0o644, &kubelet);
         let bridge = BRIDGE.replace("@PODS@", &node.pods());
         text("/etc/cni/net.d/10-pods.conflist", 0o644, &bridge);
@@ -151,10 +182,14 @@ impl Layout {
         add(&["-netdev", &netdev, "-device", &device]);
         let kernel = text(&self.kernel.image())?;
         add(&["-kernel", &kernel, "-initrd", &text(archive)?, "-append"]);
-        add(&[
-            "console=ttyS0 quiet panic=-1 random.trust_cpu=on no_timer_check \
-            net.ifnames=0 lsm=landlock,lockdown,yama,bpf node_init=/usr/lib/node/init",
-        ]);
+        let init = match self.init {
+            Init::Script => "node_init=/usr/lib/node/init",
+            Init::Systemd => "node_init=/usr/lib/systemd/systemd systemd.unit=node.target",
+        };
+        add(&[&format!(
+            "console=ttyS0 quiet panic=-1 random.trust_cpu=on no_timer_check net.ifnames=0 \
+             lsm=landlock,lockdown,yama,bpf {init}"
+        )]);
         Ok(line)
     }
 }

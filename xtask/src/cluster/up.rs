@@ -16,7 +16,7 @@ use super::access::kubectl_command;
 use super::addresses::NodeNumber;
 use super::folder::Folder;
 use super::keys::{Keys, api_server};
-use super::node::{Layout, network};
+use super::node::{Init, Layout, network};
 use super::plan::Plan;
 use super::servers::control_plane;
 use crate::command::{is_root, output, say};
@@ -44,6 +44,9 @@ pub(crate) struct Up {
     /// Memory of a node
     #[arg(long, value_name = "MIB", default_value_t = 2048)]
     memory: u32,
+    /// What a node starts with, and who makes its cgroups
+    #[arg(long, value_enum, default_value = "script")]
+    init: Init,
     /// containerd without its plugin interface (NRI)
     #[arg(long)]
     without_nri: bool,
@@ -79,6 +82,7 @@ impl Up {
             disk,
             memory_mib: self.memory,
             nodes: self.nodes,
+            init: self.init,
             nri: !self.without_nri,
         };
         folder.make()?;
@@ -136,6 +140,12 @@ fn start(
             if supervisor.try_wait().is_ok_and(|status| status.is_some()) {
                 bail!("the cluster has ended:\n{}", folder.log("supervisor")?);
             }
+            if let Some(words) = layout
+                .nodes()
+                .find_map(|node| panicked(folder, &node.name()))
+            {
+                bail!("{words}");
+            }
             if Instant::now() > deadline {
                 let late = format!("still not after {PATIENCE:?}: {what}");
                 return answer
@@ -179,6 +189,17 @@ fn supervise(folder: &Folder, listener: TcpListener) -> Result<Child> {
     let child = command.spawn().context("can't run setsid and unshare")?;
     folder.write("pid", &child.id().to_string())?;
     Ok(child)
+}
+
+/// The kernel's last words, if a node's kernel has panicked.
+fn panicked(folder: &Folder, node: &str) -> Option<String> {
+    let console = folder.log(&format!("{node}.console")).ok()?;
+    let lines: Vec<_> = console.lines().collect();
+    let at = lines
+        .iter()
+        .position(|line| line.contains("Kernel panic"))?;
+    let words = lines[at.saturating_sub(3)..=at].join("\n");
+    Some(format!("the kernel of {node} has panicked:\n{words}"))
 }
 
 fn is_ready(folder: &Folder, node: &str) -> Result<bool> {
