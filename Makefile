@@ -1,7 +1,7 @@
 # The front door. Each target is a name for something that `cargo xtask` does.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup build check test fuzz fmt lint clean
+.PHONY: help demo setup build images check test fuzz fmt lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ build: ## Build the kernel programs, the enforcer, the operator and the CLI
 	cargo build --locked --release --package bartizan
 	cargo build --locked --release --package bartizan-enforcer --features embed
 	cargo build --locked --release --package bartizan-operator
+
+images: ## Build the container images into target/images
+	cargo xtask images
 
 check: ## Run all tests that need no virtual machine
 	cargo xtask test --quick

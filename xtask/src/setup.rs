@@ -50,6 +50,9 @@ pub(crate) fn all(update: bool) -> Result<()> {
             plane.kubernetes.display()
         ));
     }
+    let programs = NodePrograms::get(KubernetesRelease::V1_37)?;
+    let disk = node_disk(&Kernel::get(KernelLine::V6_12)?, &programs)?;
+    say(format!("disk of nodes: {}", disk.display()));
     say("set-up is complete");
     Ok(())
 }

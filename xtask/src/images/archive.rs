@@ -24,8 +24,7 @@ pub(crate) fn build(context: &Path, name: &str, archive: &Path) -> Result<String
     let _ = fs::remove_file(archive);
     let mut push = storage.buildah();
     let digest = storage.0.join("digest");
-    // An emulated CPU takes long to inflate layers.
-    push.args(["push", "--quiet", "--disable-compression", "--digestfile"])
+    push.args(["push", "--quiet", "--digestfile"])
         .args([digest.as_os_str(), name.as_ref()])
         .arg(format!("oci-archive:{}:{name}", archive.display()));
     run_quietly(&mut push).with_context(|| format!("can't write {}", archive.display()))?;

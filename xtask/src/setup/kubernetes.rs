@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use super::go::Component;
@@ -185,6 +185,10 @@ pub(crate) struct NodePrograms {
 impl NodePrograms {
     /// From the cache, or built: the first time takes minutes.
     pub(crate) fn get(release: KubernetesRelease) -> Result<Self> {
+        // The `go.mod` of others doesn't name these programs.
+        if release != KubernetesRelease::V1_37 {
+            bail!("clusters with nodes can't be of Kubernetes {release} yet");
+        }
         ensure(&[Package::LIBSECCOMP, Package::PKG_CONFIG])?;
         let kubernetes = release.nodes();
         Ok(Self {
