@@ -28,6 +28,8 @@ use crate::setup::{
 /// Longer than a part of the start ever took on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(5);
 const POLL: Duration = Duration::from_millis(250);
+/// Of a node, in MiB.
+const MEMORY: u32 = 2048;
 
 /// What the cluster is made of.
 #[derive(Args, Debug)]
@@ -42,7 +44,7 @@ pub(crate) struct Up {
     #[arg(long, value_enum, default_value_t = KubernetesRelease::V1_37)]
     kubernetes: KubernetesRelease,
     /// Memory of a node
-    #[arg(long, value_name = "MIB", default_value_t = 2048)]
+    #[arg(long, value_name = "MIB", default_value_t = MEMORY)]
     memory: u32,
     /// What a node starts with, and who makes its cgroups
     #[arg(long, value_enum, default_value = "script")]
@@ -53,6 +55,18 @@ pub(crate) struct Up {
 }
 
 impl Up {
+    /// One node with a kernel.
+    pub(crate) fn with_kernel(kernel: KernelLine) -> Self {
+        Self {
+            nodes: 1,
+            kernel,
+            kubernetes: KubernetesRelease::V1_37,
+            memory: MEMORY,
+            init: Init::Script,
+            without_nri: false,
+        }
+    }
+
     /// Boots a cluster of that name.
     pub(crate) fn boot(&self, name: &str) -> Result<Running> {
         let folder = Folder::of(name)?;

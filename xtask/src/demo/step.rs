@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A command that is typed into the guest's shell.
+/// A command that is typed into a shell.
 #[derive(Debug)]
 pub(super) struct Step {
     /// A remark above it; empty for none.

@@ -1,4 +1,4 @@
-//! The guest's output as a transcript: what was typed, and what came of it.
+//! A shell's output as a transcript: what was typed, and what came of it.
 //!
 //! The script marks where a command begins and ends with lines that start with a
 //! control character. What a command leaves of a line comes before the mark.
@@ -35,7 +35,12 @@ impl Transcript {
         }
     }
 
-    /// Takes a line of the guest's output; what to print, if anything.
+    /// How many steps there are.
+    pub(super) fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Takes a line of the shell's output; what to print, if anything.
     pub(super) fn line(&mut self, line: &str) -> Option<String> {
         let Some((text, mark)) = line.split_once(MARK) else {
             self.output(line);

@@ -1,0 +1,79 @@
+//! The product: a real cluster, from `kubectl apply` to a denied system call.
+
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+
+use super::cluster_steps::STEPS;
+use super::conclude;
+use super::transcript::{self, Transcript};
+use crate::cluster::{Running, Up};
+use crate::command::say;
+use crate::images::Image;
+use crate::paths;
+use crate::setup::KernelLine;
+use crate::vm::Lines;
+
+/// The cluster's name.
+const CLUSTER: &str = "demo";
+const IMAGES: [Image; 3] = [Image::Operator, Image::Enforcer, Image::Nginx];
+
+/// Boots a cluster and shows all steps in it.
+pub(super) fn run(kernel: KernelLine, keep: bool) -> Result<()> {
+    let archives = IMAGES.map(Image::build);
+    let archives: Vec<_> = archives.into_iter().collect::<Result<_>>()?;
+    let start = Instant::now();
+    let cluster = Up::with_kernel(kernel).boot(CLUSTER)?;
+    say("giving the node the images");
+    cluster.load(&archives)?;
+    let transcript = show(&cluster);
+    let failed = transcript
+        .as_ref()
+        .map_or(true, |transcript| !transcript.mismatches().is_empty());
+    let logs = if failed {
+        Some(cluster.keep_logs()?.display().to_string())
+    } else {
+        None
+    };
+    if keep {
+        say(format!(
+            "the cluster runs on; KUBECONFIG is {}",
+            cluster.kubeconfig().display()
+        ));
+    } else {
+        cluster.end()?;
+    }
+    conclude(&transcript?, start.elapsed(), logs.as_deref())
+}
+
+/// Runs the script in a shell of this machine.
+fn show(cluster: &Running) -> Result<Transcript> {
+    let kubectl = cluster.kubectl()?;
+    let programs = kubectl.parent().context("kubectl is in no folder")?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::iter::once(programs.to_owned()).chain(std::env::split_paths(&path));
+    let mut shell = Command::new("sh")
+        .args(["-c", &transcript::script(STEPS)])
+        .current_dir(paths::root())
+        .env("KUBECONFIG", cluster.kubeconfig())
+        .env(
+            "PATH",
+            std::env::join_paths(path).context("an unusual PATH")?,
+        )
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("can't run a shell")?;
+    let mut transcript = Transcript::new(STEPS);
+    let mut lines = Lines::new(|line| {
+        if let Some(text) = transcript.line(line) {
+            println!("{text}");
+        }
+    });
+    let mut output = shell.stdout.take().context("the shell has no output")?;
+    std::io::copy(&mut output, &mut lines).context("can't read the shell's output")?;
+    drop(lines);
+    shell.wait().context("can't wait for the shell")?;
+    Ok(transcript)
+}
