@@ -20,6 +20,8 @@ use crate::mounts::{MountTable, Settle};
 
 /// How often the kernel is asked for a container's first exec until it has been seen.
 const LOOK: Duration = Duration::from_millis(500);
+/// Between two readings of what the kernel has of all containers.
+const COMPARE: Duration = Duration::from_millis(100);
 
 /// What a runtime says of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -253,14 +255,17 @@ impl Pods {
     /// Follows mounts and first execs of containers; when to look again.
     pub fn look(&mut self, engine: &mut impl Enforce, now: Instant) -> Option<Instant> {
         let is_due = |container: &Container| container.look.is_some_and(|due| due <= now);
-        if self.containers.values().any(is_due)
-            && let Err(error) = self.compare(engine)
-        {
-            tracing::error!(
-                error = chain(&error),
-                "the kernel's containers can't be read"
-            );
+        let is_fresh = self.compared.is_some_and(|at| now < at + COMPARE);
+        if !is_fresh && self.containers.values().any(is_due) {
+            self.compared = Some(now);
+            if let Err(error) = self.compare(engine) {
+                tracing::error!(
+                    error = chain(&error),
+                    "the kernel's containers can't be read"
+                );
+            }
         }
+        let mut unlabelled = Vec::new();
         for container in self.containers.values_mut().filter(|it| is_due(it)) {
             let cgroup = container.cgroup.clone();
             container.look = cgroup.and_then(|cgroup| container.look(engine, &cgroup, now));
@@ -271,6 +276,13 @@ impl Pods {
                 container.counted = true;
                 self.armings.push(arming);
             }
+            if container.expected.is_some() && container.workload() != container.expected {
+                unlabelled.push(container.pod);
+            }
+        }
+        // The next settling expects them again, which labels what is there.
+        for pod in unlabelled {
+            self.mark(pod);
         }
         self.containers.values().filter_map(|it| it.look).min()
     }

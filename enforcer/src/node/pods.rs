@@ -127,6 +127,8 @@ pub struct Pods {
     /// Pods whose status may have changed.
     pub(super) changed: BTreeSet<PodUid>,
     pub(super) armings: Vec<Arming>,
+    /// When the kernel's containers were read last.
+    pub(super) compared: Option<Instant>,
 }
 
 impl Pods {

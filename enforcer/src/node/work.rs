@@ -20,6 +20,7 @@ use super::pods::Pods;
 use super::rule_maps::verify;
 use super::runtime::{self, Runtime, Said};
 use super::status::Statuses;
+use crate::agent::chain;
 use crate::args::Node;
 use crate::cgroup::{Cgroup, Hierarchy};
 use crate::failure::Failure;
@@ -122,7 +123,7 @@ impl Work {
     /// Works until it is told to end.
     pub(super) async fn run(mut self) -> Result<(), Failure> {
         loop {
-            let next = self.look(Instant::now())?;
+            let next = self.look(Instant::now());
             let Self {
                 hands,
                 updates,
@@ -151,7 +152,7 @@ impl Work {
                         self.take(update);
                     }
                 }
-                Cause::Runtime(Said::Request(request)) => self.answer(request)?,
+                Cause::Runtime(Said::Request(request)) => self.answer(request),
                 Cause::Runtime(Said::Answer(answer)) => match self.runtime.names(answer) {
                     Ok(names) => names.into_iter().for_each(|named| self.pods.name(named)),
                     Err(reason) => self.facts.count_error(reason),
@@ -168,9 +169,9 @@ impl Work {
     }
 
     /// Does what is due; when to look again at the latest.
-    fn look(&mut self, now: Instant) -> Result<Instant, Failure> {
+    fn look(&mut self, now: Instant) -> Instant {
         if now >= self.scan {
-            self.scan_cgroups()?;
+            self.scan_cgroups();
             self.scan = now + SCAN;
         }
         let mut next = self.scan;
@@ -208,32 +209,38 @@ impl Work {
         self.facts.nri = (link.is_connected(), link.sessions(), link.late());
         self.hands.say(self.facts.clone());
         let deadlines = [self.pods.deadline(), self.statuses.deadline()];
-        Ok(deadlines.into_iter().flatten().fold(next, Instant::min))
+        deadlines.into_iter().flatten().fold(next, Instant::min)
     }
 
-    /// Sees which containers there are, and watches where others will be.
-    fn scan_cgroups(&mut self) -> Result<(), Failure> {
+    /// Sees which containers there are, and watches where others will be. What fails is tried
+    /// again by the next scan, which also finds what appeared before it was watched.
+    fn scan_cgroups(&mut self) {
         let (Some(hierarchy), Some(engine)) = (&self.hierarchy, self.hands.engine()) else {
-            return Ok(());
+            return;
         };
         let scan = kubelet::scan(hierarchy);
         if scan.parents != self.parents {
-            engine.find_kubelets(hierarchy)?;
-            self.parents.clone_from(&scan.parents);
+            match engine.find_kubelets(hierarchy) {
+                Ok(kubelets) => {
+                    tracing::info!(kubelets, "cgroups in which a kubelet makes pods");
+                    self.parents.clone_from(&scan.parents);
+                }
+                Err(error) => {
+                    tracing::error!(error = chain(&error), "the kernel doesn't know the kubelet");
+                }
+            }
         }
         self.pods.observe(&scan, engine);
         let names = WatchFlags::CREATE | WatchFlags::DELETE;
         let paths: BTreeMap<PathBuf, _> =
             scan.watched.into_iter().map(|path| (path, names)).collect();
-        self.cgroups
-            .set(&paths)
-            .context("cannot watch the cgroups")?;
-        // What appeared in them before they were watched is found by the next scan.
-        Ok(())
+        if let Err(error) = self.cgroups.set(&paths) {
+            tracing::error!(%error, "the kubelet's cgroups can't be watched");
+        }
     }
 
     /// Does what an event means before the runtime goes on.
-    fn answer(&mut self, request: Request) -> Result<(), Failure> {
+    fn answer(&mut self, request: Request) {
         let now = Instant::now();
         match &request.event {
             Event::Synchronized(pods, containers) => {
@@ -253,7 +260,7 @@ impl Work {
             }
             Event::Starting(container) => {
                 // Its cgroup is there, and so are its mounts.
-                self.scan_cgroups()?;
+                self.scan_cgroups();
                 if let (Some(engine), Ok(id)) = (self.hands.engine(), container.id.parse()) {
                     self.pods.settle(engine, now);
                     self.pods.starting(id, engine, now);
@@ -269,7 +276,6 @@ impl Work {
             self.pods.settle(engine, now);
         }
         request.answer(Ok(()));
-        Ok(())
     }
 
     fn notice(&mut self, record: &Record) {

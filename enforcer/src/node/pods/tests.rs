@@ -484,3 +484,22 @@ fn what_had_ended_before_is_not_waited_for() {
     node.settle();
     node.check("0/0", ContainerState::Ended, None);
 }
+
+#[test]
+fn a_label_that_is_missing_is_put_there_by_the_next_look() {
+    let (map, one) = (rules(&["/a"]), id("a"));
+    let mut node = Node::new();
+    node.want(&[("web", Some(&map))]);
+    node.publish(&map);
+    node.name(one, Some("web"));
+    node.make(one);
+    // As where the kernel had no room for it.
+    node.engine.containers.get_mut(&one).unwrap().1 = None;
+    let mut due = Some(node.now);
+    while let Some(at) = due.filter(|at| *at <= node.now + Duration::from_secs(2)) {
+        due = node.pods.look(&mut node.engine, at);
+        node.pods.settle(&mut node.engine, at);
+    }
+    assert_eq!(node.holds(one), Some((Some("web"), 1)));
+    node.check("1/1", ContainerState::Armed, None);
+}
