@@ -40,7 +40,9 @@ impl Size {
         let namespaces = self.applications().div_ceil(APPLICATIONS);
         for number in 0..namespaces {
             let name = format!("team-{number}");
-            let namespace = json!({ "apiVersion": "v1", "kind": "Namespace" });
+            let namespace = json!({
+                "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name },
+            });
             let kind = GroupVersionKind::gvk("", "v1", "Namespace");
             let kind = ApiResource::from_gvk(&kind);
             let api = Api::<DynamicObject>::all_with(client.clone(), &kind);
@@ -51,6 +53,7 @@ impl Size {
         let policy = json!({
             "apiVersion": "bartizan.dev/v1alpha1",
             "kind": "ClusterSecurityPolicy",
+            "metadata": { "name": "everywhere" },
             "spec": {
                 "selector": {},
                 "capabilities": { "deny": [{ "capabilities": ["SYS_ADMIN"] }] },
@@ -113,6 +116,7 @@ pub(crate) async fn edit(client: &Client, application: &Application, edit: u32) 
     let policy: Value = json!({
         "apiVersion": "bartizan.dev/v1alpha1",
         "kind": "SecurityPolicy",
+        "metadata": { "name": name },
         "spec": {
             "selector": { "matchLabels": { "app": name } },
             "mode": "Enforce",
