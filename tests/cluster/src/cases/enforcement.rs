@@ -78,7 +78,7 @@ fn first_instruction(context: &Context) -> Result<()> {
     let pod =
         waiting_pod("box") + "      command: [/usr/bin/wget, --help]\n  restartPolicy: Never\n";
     namespace.apply(&pod)?;
-    is_denied(&namespace, "containerStatuses")
+    is_denied(&namespace, "main", "containerStatuses")
 }
 
 fn init_container(context: &Context) -> Result<()> {
@@ -91,17 +91,17 @@ fn init_container(context: &Context) -> Result<()> {
         + &image
         + "\n      command: [/usr/bin/wget, --help]\n";
     namespace.apply(&pod)?;
-    is_denied(&namespace, "initContainerStatuses")
+    is_denied(&namespace, "init", "initContainerStatuses")
 }
 
 /// Waits until a container of the pod has ended, because its command was denied.
-fn is_denied(namespace: &Namespace<'_>, statuses: &str) -> Result<()> {
+fn is_denied(namespace: &Namespace<'_>, container: &str, statuses: &str) -> Result<()> {
     let ended = eventually("the container has ended", || {
         let pod = namespace.get(&["pod", "box"])?;
         let state = pod["status"][statuses][0]["state"]["terminated"].clone();
         Ok(state.is_object().then_some(state))
     })?;
-    let logs = namespace.run(&["logs", "box", "--all-containers"]);
+    let logs = namespace.run(&["logs", "box", "--container", container]);
     let said = format!("{ended} {}", logs.unwrap_or_default());
     ensure!(said.contains(DENIED), "it ran: {said}");
     Ok(())
