@@ -98,19 +98,26 @@ pub extern "C" fn match_inline(
     automaton::match_name(Compiled::new(table), name, len, start).unwrap_or(UNREADABLE)
 }
 
-/// The symbol of the component `n` above a dentry, under a gate.
+/// The dentry of the component `n` above one.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn gate_above(table: *const TableValue, dentry: u64, gate: u64, n: u64) -> u64 {
+pub extern "C" fn above(dentry: u64, n: u64) -> u64 {
+    let mut climb = Climb { at: dentry, n };
+    repeat(MAX_DEPTH, &mut climb);
+    climb.at
+}
+
+/// The symbol of a dentry's name, under a gate.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn pass_gate(table: *const TableValue, dentry: u64, gate: u64) -> u64 {
     if table.is_null() {
         return UNREADABLE;
     }
     let table = Compiled::new(table);
-    let mut climb = Climb { at: dentry, n };
-    repeat(MAX_DEPTH, &mut climb);
     let name = Probed {
         table,
-        dentry: climb.at,
+        dentry,
         end: 0,
     };
     if !walk::may_match(table, gate, name) {
@@ -140,7 +147,7 @@ impl Step for Climb {
     }
 }
 
-/// The answer of [`match_glob`] and [`gate_above`].
+/// The answer of [`match_glob`] and [`pass_gate`].
 #[inline(always)]
 fn symbol(answer: u64) -> Option<u64> {
     if answer == UNREADABLE {
@@ -205,12 +212,8 @@ impl Cursor for Direct {
 
     #[inline(always)]
     fn pass_gate_above(self, gate: u64, n: u64) -> Option<u64> {
-        symbol(gate_above(
-            self.table.0.cast(),
-            crate::kernel::address(self.dentry),
-            gate,
-            n,
-        ))
+        let component = above(crate::kernel::address(self.dentry), n);
+        symbol(pass_gate(self.table.0.cast(), component, gate))
     }
 
     #[inline(always)]
@@ -282,7 +285,8 @@ impl Cursor for Probed {
 
     #[inline(always)]
     fn pass_gate_above(self, gate: u64, n: u64) -> Option<u64> {
-        symbol(gate_above(self.table.0.cast(), self.dentry, gate, n))
+        let component = above(self.dentry, n);
+        symbol(pass_gate(self.table.0.cast(), component, gate))
     }
 
     #[inline(always)]

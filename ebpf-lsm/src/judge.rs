@@ -122,7 +122,13 @@ fn judge_by_caller(rules: &Rules, rows: Rows, who: Who, ops: Ops, dentry: u64) -
             return false;
         }
     }
-    finish(rules, decision, [first, second], &Target::file(dentry))
+    let records = first | second << 32;
+    finish(
+        rules,
+        Decided::new(decision),
+        records,
+        &Target::file(dentry),
+    )
 }
 
 /// Judges an operation that has one row; true: deny. `quiet`: don't report.
@@ -142,7 +148,7 @@ pub fn judge_row(rules: &Rules, row: u64, ops: Ops, target: &Target, quiet: bool
     if quiet {
         return decision.outcome == Outcome::Deny && is_exempt(0) == 0;
     }
-    finish(rules, decision, [record, record], target)
+    finish(rules, Decided::new(decision), record | record << 32, target)
 }
 
 /// 1 if running a program is among them.
@@ -151,20 +157,35 @@ fn exec_in(ops: Ops) -> u64 {
     u64::from(ops & Operation::Exec.bit() != 0)
 }
 
-#[inline(always)]
-fn finish(rules: &Rules, decision: Decision, records: [u64; 2], target: &Target) -> bool {
-    if is_exempt(exec_in(decision.ops)) != 0 {
+/// Reports a decision that isn't to allow; true: deny. A function of its own, for its stack:
+/// it is not on it when the caller's executable is looked at.
+#[inline(never)]
+fn finish(rules: &Rules, decided: Decided, records: u64, target: &Target) -> bool {
+    let ops = decided.0 as Ops;
+    let outcome = (decided.0 >> 32) as u32;
+    if is_exempt(exec_in(ops)) != 0 {
         return false;
     }
     let what = Report {
-        outcome: decision.outcome as u32,
-        ops: decision.ops,
-        records: records.map(|record| record as u32),
+        outcome,
+        ops,
+        records: [records as u32, (records >> 32) as u32],
         dentry: target.dentry,
         high: target.high,
         low: target.low,
         detail: target.detail,
     };
     report(rules.binding, rules.table_value(), &what);
-    decision.outcome == Outcome::Deny
+    outcome == Outcome::Deny as u32
+}
+
+/// A [`Decision`] in one register.
+#[derive(Clone, Copy)]
+struct Decided(u64);
+
+impl Decided {
+    #[inline(always)]
+    fn new(decision: Decision) -> Self {
+        Self(u64::from(decision.ops) | (decision.outcome as u64) << 32)
+    }
 }
