@@ -111,6 +111,8 @@ fn judge(case: &Case) -> Verdict {
         Ok(child) => wait(child, case.time_limit),
         Err(error) => return Verdict::Failed(format!("{error:#}")),
     };
+    // Programs are large, and the guest's files are in its memory.
+    let _ = fs::remove_dir_all(scratch(case));
     let Some(status) = status else {
         return Verdict::Failed(format!("still running after {:?}", case.time_limit));
     };
