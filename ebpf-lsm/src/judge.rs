@@ -3,6 +3,7 @@
 
 use aya_ebpf::helpers::bpf_get_current_task_btf;
 use bartizan_abi::fields::dentry::INODE;
+use bartizan_abi::maps::{Binding, Stat};
 use bartizan_abi::op::{Operation, Ops};
 use bartizan_abi::rows::{defaults, is_settled, masks, record_at, unresolved_defaults};
 use bartizan_abi::table::{At, Automaton, Table, header};
@@ -14,10 +15,11 @@ use crate::lineage::is_exempt;
 use crate::maps::count;
 use crate::report::{Report, report};
 use crate::subject::subject;
+use crate::table::TableValue;
 use crate::walks::Rows;
-use bartizan_abi::maps::Stat;
 
-/// What an operation is done to.
+/// What an operation is done to; all plain numbers, so that it can be passed by address.
+#[repr(C)]
 pub struct Target {
     /// Address of a file's dentry, 0 for none.
     pub dentry: u64,
@@ -123,12 +125,7 @@ fn judge_by_caller(rules: &Rules, rows: Rows, who: Who, ops: Ops, dentry: u64) -
         }
     }
     let records = first | second << 32;
-    finish(
-        rules,
-        Decided::new(decision),
-        records,
-        &Target::file(dentry),
-    )
+    finish(rules, decision, records, &Target::file(dentry))
 }
 
 /// Judges an operation that has one row; true: deny. `quiet`: don't report.
@@ -148,7 +145,7 @@ pub fn judge_row(rules: &Rules, row: u64, ops: Ops, target: &Target, quiet: bool
     if quiet {
         return decision.outcome == Outcome::Deny && is_exempt(0) == 0;
     }
-    finish(rules, Decided::new(decision), record | record << 32, target)
+    finish(rules, decision, record | record << 32, target)
 }
 
 /// 1 if running a program is among them.
@@ -157,15 +154,35 @@ fn exec_in(ops: Ops) -> u64 {
     u64::from(ops & Operation::Exec.bit() != 0)
 }
 
-/// Reports a decision that isn't to allow; true: deny. A function of its own, for its stack:
-/// it is not on it when the caller's executable is looked at.
+#[inline(always)]
+fn finish(rules: &Rules, decision: Decision, records: u64, target: &Target) -> bool {
+    let decided = u64::from(decision.ops) | (decision.outcome as u64) << 32;
+    finish_by(rules.binding, rules.table_value(), decided, records, target) != 0
+}
+
+/// Reports a decision that isn't to allow: operations in the lower half of `decided`, the
+/// outcome in the upper; two records likewise. 1: deny. A global function: its stack isn't
+/// in use while the caller's executable is looked at, and it is verified once.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn finish(rules: &Rules, decided: Decided, records: u64, target: &Target) -> bool {
-    let ops = decided.0 as Ops;
-    let outcome = (decided.0 >> 32) as u32;
+pub extern "C" fn finish_by(
+    binding: *const Binding,
+    table: *const TableValue,
+    decided: u64,
+    records: u64,
+    target: *const Target,
+) -> u64 {
+    let ops = decided as Ops;
+    let outcome = (decided >> 32) as u32;
     if is_exempt(exec_in(ops)) != 0 {
-        return false;
+        return 0;
     }
+    let denied = u64::from(outcome == Outcome::Deny as u32);
+    if binding.is_null() || table.is_null() || target.is_null() {
+        return denied;
+    }
+    // SAFETY: the caller's, checked by the verifier.
+    let target = unsafe { &*target };
     let what = Report {
         outcome,
         ops,
@@ -175,17 +192,6 @@ fn finish(rules: &Rules, decided: Decided, records: u64, target: &Target) -> boo
         low: target.low,
         detail: target.detail,
     };
-    report(rules.binding, rules.table_value(), &what);
-    outcome == Outcome::Deny as u32
-}
-
-/// A [`Decision`] in one register.
-#[derive(Clone, Copy)]
-struct Decided(u64);
-
-impl Decided {
-    #[inline(always)]
-    fn new(decision: Decision) -> Self {
-        Self(u64::from(decision.ops) | (decision.outcome as u64) << 32)
-    }
+    report(binding, table, &what);
+    denied
 }

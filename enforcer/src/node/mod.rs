@@ -8,7 +8,7 @@
 //!                                    └─ Copies ◄► disk
 //! ```
 //!
-//! [`Pods`] decides and knows neither clock nor API server; one task owns it and the
+//! [`pods::Pods`] decides and knows neither clock nor API server; one task owns it and the
 //! engine, so nothing locks. Whatever happens, the loop looks at everything that is due and
 //! then waits.
 //!
