@@ -4,7 +4,7 @@
 //! would be cut again after every step.
 
 use crate::limits::MAX_NAME;
-use crate::repeat::{End, Step, repeat};
+use crate::repeat::{Step, repeat};
 use crate::table::{At, Automaton, Table, header, state};
 
 /// Bytes of a name that are read eight at a time.
@@ -15,7 +15,7 @@ pub trait Words: Copy {
 
     /// [`repeat`], in whatever way suits where the bytes are.
     #[inline(always)]
-    fn repeat<S: Step>(self, times: u64, state: &mut S) -> End {
+    fn repeat<S: Step>(self, times: u64, state: &mut S) -> Option<()> {
         repeat(times, state)
     }
 }
@@ -68,9 +68,7 @@ pub fn match_name<T: Table, W: Words>(table: T, name: W, len: u64, start: u64) -
         len,
         at: start,
     };
-    if name.repeat(MAX_NAME / 8 + 1, &mut run) == End::Failed {
-        return None;
-    }
+    name.repeat(MAX_NAME / 8 + 1, &mut run)?;
     Some(table.at(run.at << 4).u16(state::ROW))
 }
 

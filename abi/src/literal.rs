@@ -3,7 +3,7 @@
 use crate::automaton::Words;
 use crate::bits;
 use crate::limits::MAX_NAME;
-use crate::repeat::{End, Step};
+use crate::repeat::Step;
 use crate::table::{At, DISPLACEMENTS, LITERAL_INLINE, LITERAL_SIZE, LITERALS, Table, header};
 use crate::walk::Cursor;
 
@@ -67,9 +67,7 @@ pub fn literal_long<T: Table, W: Words>(table: T, name: W, len: u64) -> Option<L
         seed: head.u64(header::LITERAL_SEED),
         hash: 0,
     };
-    if name.repeat(MAX_WORDS, &mut sum) == End::Failed {
-        return None;
-    }
+    name.repeat(MAX_WORDS, &mut sum)?;
     let entry = slot(table, head, sum.hash);
     let meta = entry.meta();
     if meta >> 48 != len {
@@ -86,9 +84,7 @@ pub fn literal_long<T: Table, W: Words>(table: T, name: W, len: u64) -> Option<L
         ext,
         differ: 0,
     };
-    if name.repeat(MAX_WORDS, &mut comparison) == End::Failed {
-        return None;
-    }
+    name.repeat(MAX_WORDS, &mut comparison)?;
     Some(found(head, comparison.differ, meta, len))
 }
 

@@ -7,28 +7,15 @@ pub trait Step {
     fn step(&mut self, i: u64) -> Option<bool>;
 }
 
-/// How a loop ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u64)]
-pub enum End {
-    /// As often as allowed, and there may be more.
-    Exhausted = 0,
-    /// A step was the last.
-    Done = 1,
-    /// Something could not be read.
-    Failed = 2,
-}
-
-/// Takes steps until one was the last, at most `times`.
+/// Takes steps until one was the last, at most `times`. `None`: something could not be read.
 #[inline(always)]
-pub fn repeat<S: Step>(times: u64, state: &mut S) -> End {
+pub fn repeat<S: Step>(times: u64, state: &mut S) -> Option<()> {
     let mut i = 0;
     while i < times {
-        match state.step(i) {
-            Some(true) => i += 1,
-            Some(false) => return End::Done,
-            None => return End::Failed,
+        if !state.step(i)? {
+            break;
         }
+        i += 1;
     }
-    End::Exhausted
+    Some(())
 }

@@ -8,7 +8,7 @@ use bartizan_abi::automaton::{self, Words};
 use bartizan_abi::fields::dentry::{INLINE, LEN, NAME, PARENT};
 use bartizan_abi::limits::MAX_DEPTH;
 use bartizan_abi::literal::{self, Literal};
-use bartizan_abi::repeat::{End, Step};
+use bartizan_abi::repeat::Step;
 use bartizan_abi::table::{At, LITERAL_INLINE, Table, gate};
 use bartizan_abi::walk::{self, Cursor};
 
@@ -29,7 +29,7 @@ impl Words for NameAt {
     }
 
     #[inline(always)]
-    fn repeat<S: Step>(self, times: u64, state: &mut S) -> End {
+    fn repeat<S: Step>(self, times: u64, state: &mut S) -> Option<()> {
         repeat(times, state)
     }
 }
@@ -102,9 +102,9 @@ pub extern "C" fn match_inline(
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn above(dentry: u64, n: u64) -> u64 {
-    let mut climb = Climb { at: dentry, n };
-    repeat(MAX_DEPTH, &mut climb);
-    climb.at
+    let mut climb = Climb(dentry);
+    repeat(n.min(MAX_DEPTH), &mut climb);
+    climb.0
 }
 
 /// The symbol of a dentry's name, under a gate.
@@ -130,19 +130,13 @@ pub extern "C" fn pass_gate(table: *const TableValue, dentry: u64, gate: u64) ->
     }
 }
 
-/// The way to the component `n` above.
-struct Climb {
-    at: u64,
-    n: u64,
-}
+/// The way up from a dentry.
+struct Climb(u64);
 
 impl Step for Climb {
     #[inline(always)]
-    fn step(&mut self, i: u64) -> Option<bool> {
-        if i >= self.n {
-            return Some(false);
-        }
-        self.at = peek(self.at + PARENT as u64);
+    fn step(&mut self, _: u64) -> Option<bool> {
+        self.0 = peek(self.0 + PARENT as u64);
         Some(true)
     }
 }

@@ -1,27 +1,25 @@
 //! Loops that the verifier looks at once, not once for each turn.
 
 use aya_ebpf::helpers::generated::bpf_loop;
-use bartizan_abi::repeat::{End, Step};
+use bartizan_abi::repeat::Step;
 
-/// A loop's state, and how it ended.
+/// A loop's state, and whether a step could not read something (1).
 struct Turns<'a, S> {
     state: &'a mut S,
-    end: End,
+    failed: u64,
 }
 
-/// Takes steps until one says that it was the last, at most `times`.
+/// Takes steps until one says that it was the last, at most `times`. `None`: something could
+/// not be read.
 ///
 /// Each costs a call, so the hook whose cost counts has loops of its own.
 #[inline(always)]
-pub fn repeat<S: Step>(times: u64, state: &mut S) -> End {
-    let mut turns = Turns {
-        state,
-        end: End::Exhausted,
-    };
+pub fn repeat<S: Step>(times: u64, state: &mut S) -> Option<()> {
+    let mut turns = Turns { state, failed: 0 };
     let context = (&raw mut turns).cast();
     // SAFETY: the context is what `turn` takes, and lives until the helper returns.
     unsafe { bpf_loop(times as u32, turn::<S> as *mut _, context, 0) };
-    turns.end
+    (turns.failed == 0).then_some(())
 }
 
 /// One turn; 1 ends the loop.
@@ -31,8 +29,8 @@ extern "C" fn turn<S: Step>(i: u64, turns: *mut Turns<'_, S>) -> i64 {
     let turns = unsafe { &mut *turns };
     match turns.state.step(i) {
         Some(true) => return 0,
-        Some(false) => turns.end = End::Done,
-        None => turns.end = End::Failed,
+        Some(false) => {}
+        None => turns.failed = 1,
     }
     1
 }
