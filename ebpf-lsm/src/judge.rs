@@ -1,7 +1,6 @@
 //! From rows to an answer: decide, report if there is something to report, and turn
 //! the outcome into the hook's return value.
 
-use aya_ebpf::helpers::bpf_get_current_task_btf;
 use bartizan_abi::fields::dentry::INODE;
 use bartizan_abi::maps::{Binding, Stat};
 use bartizan_abi::op::{Operation, Ops};
@@ -10,7 +9,7 @@ use bartizan_abi::table::{At, Automaton, Table, header};
 use bartizan_abi::verdict::{Decision, Masks, Outcome, decide};
 
 use crate::identity::Rules;
-use crate::kernel::{CRED_FSUID, INODE_UID, Object, TASK_CRED, load, peek, try_peek};
+use crate::kernel::{CRED_FSUID, INODE_UID, Object, TASK_CRED, current, load, peek, try_peek};
 use crate::lineage::is_exempt;
 use crate::maps::count;
 use crate::report::{Report, report};
@@ -46,8 +45,7 @@ impl Target {
 /// The current task owns the file.
 #[inline(always)]
 fn owns(dentry: u64) -> bool {
-    // SAFETY: no arguments.
-    let task: Object = unsafe { bpf_get_current_task_btf() }.cast_const().cast();
+    let task = current();
     let cred: Object = load(task, &TASK_CRED);
     if cred.is_null() {
         return false;

@@ -4,6 +4,7 @@
 //! one instruction; a fault in it reads zero. Pointers that have lost their type are
 //! read by `bpf_probe_read_kernel` ([`peek`]).
 
+use aya_ebpf::helpers::bpf_get_current_task_btf;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use core::mem::MaybeUninit;
 
@@ -41,6 +42,23 @@ offsets! {
 
 /// A kernel object of some structure.
 pub type Object = *const u8;
+
+/// The current task.
+#[inline(always)]
+pub fn current() -> Object {
+    // SAFETY: no arguments.
+    unsafe { bpf_get_current_task_btf() }.cast_const().cast()
+}
+
+/// The dentry of a task's root directory, NULL if it has none (any more).
+#[inline(always)]
+pub fn root_of(task: Object) -> Object {
+    let fs: Object = load(task, &TASK_FS);
+    if fs.is_null() {
+        return core::ptr::null();
+    }
+    load(fs, &FS_ROOT)
+}
 
 /// Loads a field of a typed object.
 #[inline(always)]

@@ -11,7 +11,7 @@
 //! by the first exec in another: that exec is judged. Whatever can't be known (no room for
 //! the state, a lookup that fails) is container code.
 
-use aya_ebpf::helpers::{bpf_get_current_task_btf, bpf_ktime_get_ns};
+use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::{btf_tracepoint, lsm};
 use aya_ebpf::programs::{BtfTracePointContext, LsmContext};
 use bartizan_abi::containers::SANDBOX;
@@ -20,15 +20,9 @@ use bartizan_abi::maps::{SETUP_LIMIT, Stat, TASK_CONTAINER, TASK_SETUP, TaskStat
 use crate::cgroup::{container_of, id, is_unified};
 use crate::identity::{listed, workload_of};
 use crate::kernel::{
-    CSS_SET_CGROUP, FS_ROOT, Object, TASK_CGROUPS, TASK_FS, TASK_TGID, address, errno_eperm, load,
+    CSS_SET_CGROUP, Object, TASK_CGROUPS, TASK_TGID, address, current, errno_eperm, load, root_of,
 };
 use crate::maps::{CONTAINERS, CTR_IDS, TASKS, count};
-
-#[inline(always)]
-fn current() -> Object {
-    // SAFETY: no arguments.
-    unsafe { bpf_get_current_task_btf() }.cast_const().cast()
-}
 
 /// A task's cgroup in the unified hierarchy.
 #[inline(always)]
@@ -39,24 +33,17 @@ fn cgroup_of(task: Object) -> Object {
 
 /// The dentry of a task's root directory, as a number; 0 if it has none (any more).
 #[inline(always)]
-fn root_of(task: Object) -> u64 {
-    let fs: Object = load(task, &TASK_FS);
-    if fs.is_null() {
-        return 0;
-    }
-    address(load(fs, &FS_ROOT))
+fn root_number(task: Object) -> u64 {
+    address(root_of(task))
 }
 
-/// A task's state, if that is known.
+/// A task's state, if that is known to be SETUP.
 #[inline(always)]
-fn state_of(task: Object) -> Option<*mut TaskState> {
-    TASKS.get(task, false)
-}
-
-#[inline(always)]
-fn is_setup(state: *mut TaskState) -> bool {
-    // SAFETY: storage of a task that exists.
-    unsafe { core::ptr::read_volatile(&raw const (*state).state) == TASK_SETUP }
+fn setup_of(task: Object) -> Option<*mut TaskState> {
+    TASKS.get(task, false).filter(|state| {
+        // SAFETY: storage of a task that exists.
+        unsafe { core::ptr::read_volatile(&raw const (**state).state) == TASK_SETUP }
+    })
 }
 
 /// Whether a task is in a container, or under rules.
@@ -74,7 +61,7 @@ pub fn is_current_in_container() -> bool {
 /// Puts a task that comes from outside into SETUP, unless its root is its own.
 #[inline(always)]
 fn enter(task: Object, root: u64, container: u64) {
-    if root == 0 || root_of(task) != root {
+    if root == 0 || root_number(task) != root {
         return;
     }
     let Some(state) = TASKS.get(task, true) else {
@@ -111,7 +98,7 @@ pub fn cgroup_attach_task(ctx: BtfTracePointContext) -> i32 {
     {
         return 0;
     }
-    enter(task, root_of(mover), container);
+    enter(task, root_number(mover), container);
     0
 }
 
@@ -120,10 +107,7 @@ pub fn cgroup_attach_task(ctx: BtfTracePointContext) -> i32 {
 pub fn task_newtask(ctx: BtfTracePointContext) -> i32 {
     let task: Object = ctx.arg(0);
     let parent = current();
-    let state = state_of(parent);
-    if let Some(state) = state
-        && is_setup(state)
-    {
+    if let Some(state) = setup_of(parent) {
         let Some(own) = TASKS.get(task, true) else {
             count(Stat::SetupFailures);
             return 0;
@@ -145,7 +129,7 @@ pub fn task_newtask(ctx: BtfTracePointContext) -> i32 {
     if container == 0 || is_inside(from) {
         return 0;
     }
-    enter(task, root_of(parent), container);
+    enter(task, root_number(parent), container);
     0
 }
 
@@ -153,15 +137,12 @@ pub fn task_newtask(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn sched_process_exec(_: BtfTracePointContext) -> i32 {
     let task = current();
-    let Some(state) = state_of(task) else {
+    let Some(state) = setup_of(task) else {
         return 0;
     };
-    if !is_setup(state) {
-        return 0;
-    }
     // SAFETY: storage of the current task, which only it changes now.
     let state = unsafe { &mut *state };
-    if root_of(task) == state.root {
+    if root_number(task) == state.root {
         return 0;
     }
     state.state = TASK_CONTAINER;
@@ -181,16 +162,8 @@ pub fn sched_process_exec(_: BtfTracePointContext) -> i32 {
 #[lsm(hook = "ptrace_access_check")]
 pub fn ptrace_access_check(ctx: LsmContext) -> i32 {
     let target: Object = ctx.arg(0);
-    let Some(state) = state_of(target) else {
-        return 0;
-    };
-    if !is_setup(state) {
-        return 0;
-    }
     let tracer = current();
-    if let Some(own) = state_of(tracer)
-        && is_setup(own)
-    {
+    if setup_of(target).is_none() || setup_of(tracer).is_some() {
         return 0;
     }
     if is_inside(cgroup_of(tracer)) {
@@ -208,15 +181,12 @@ pub fn ptrace_access_check(ctx: LsmContext) -> i32 {
 #[inline(never)]
 pub extern "C" fn is_exempt(exec: u64) -> u64 {
     let task = current();
-    let Some(state) = state_of(task) else {
+    let Some(state) = setup_of(task) else {
         return 0;
     };
-    if !is_setup(state) {
-        return 0;
-    }
     // SAFETY: storage of the current task, which only it changes now.
     let state = unsafe { &mut *state };
-    if root_of(task) == state.root {
+    if root_number(task) == state.root {
         return 1;
     }
     if exec != 0 {

@@ -2,8 +2,7 @@
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use aya_ebpf::helpers::{
-    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task_btf,
-    bpf_get_current_uid_gid, bpf_ktime_get_ns,
+    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_ktime_get_ns,
 };
 use bartizan_abi::bits::any;
 use bartizan_abi::event::{PATH_CUT, PATH_NONE, PATH_UNRESOLVED, PathBytes};
@@ -17,7 +16,7 @@ use bartizan_abi::table::{Kind, NO_RULE};
 use bartizan_abi::verdict::Outcome;
 
 use crate::identity::Rules;
-use crate::kernel::{Object, TASK_PARENT, TASK_TGID, address, load, peek};
+use crate::kernel::{Object, TASK_PARENT, TASK_TGID, address, current, load, peek};
 use crate::maps::{COUNTERS, EVENTS, add_one, count};
 use crate::repeat::repeat;
 use crate::subject::executable;
@@ -107,7 +106,7 @@ pub extern "C" fn report(
         (*event).detail = what.detail;
         (*event).pad = 0;
         (*event).comm = bpf_get_current_comm().unwrap_or_default();
-        let task: Object = bpf_get_current_task_btf().cast_const().cast();
+        let task = current();
         let parent: Object = load(task, &TASK_PARENT);
         (*event).parent = if parent.is_null() {
             0

@@ -4,12 +4,13 @@
 //! in task storage, for one generation of rules and one execution. Storage that is
 //! missing or can't be made only costs another walk.
 
-use aya_ebpf::helpers::bpf_get_current_task_btf;
 use bartizan_abi::maps::TASK_SETUP;
 use bartizan_abi::table::{At, Automaton, SUBJECT_RUNTIME, SUBJECT_UNRESOLVED, Table, header};
 
 use crate::identity::Rules;
-use crate::kernel::{FILE_DENTRY, MM_EXE_FILE, Object, TASK_EXEC_ID, TASK_MM, address, load};
+use crate::kernel::{
+    FILE_DENTRY, MM_EXE_FILE, Object, TASK_EXEC_ID, TASK_MM, address, current, load,
+};
 use crate::maps::TASKS;
 use crate::walks::walk;
 
@@ -33,8 +34,7 @@ pub fn subject(rules: &Rules) -> u64 {
     if rules.table.header().u32(header::SUBJECTS) == 1 {
         return 0;
     }
-    // SAFETY: no arguments.
-    let task: Object = unsafe { bpf_get_current_task_btf() }.cast_const().cast();
+    let task = current();
     let exec_id: u64 = load(task, &TASK_EXEC_ID);
     let generation = rules.binding().generation;
     let state = TASKS.get(task, true);

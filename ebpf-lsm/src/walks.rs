@@ -1,6 +1,5 @@
 //! From a dentry to rows: the walk, and the container's mount table.
 
-use aya_ebpf::helpers::bpf_get_current_task_btf;
 use bartizan_abi::automaton::row_of;
 use bartizan_abi::fields::dentry::{INODE, PARENT, PPREV};
 use bartizan_abi::limits::{MAX_DEPTH, MOUNT_SLOTS};
@@ -14,7 +13,7 @@ use bartizan_abi::walk::{Classes, Classified, Cursor, leaf_rows};
 use crate::dentry::{Direct, Probed};
 use crate::identity::Rules;
 use crate::kernel::{
-    DENTRY_SB, FS_ROOT, INODE_INO, Object, SB_DEV, SB_ROOT, TASK_FS, address, load, load_at, peek,
+    DENTRY_SB, INODE_INO, Object, SB_DEV, SB_ROOT, address, current, load, load_at, peek, root_of,
 };
 use crate::repeat::repeat;
 use crate::table::{Compiled, TableValue};
@@ -45,24 +44,12 @@ impl Rows {
 /// `walk_probed`: the object exists; if its name was removed it has none.
 const EXISTING: u32 = 0x100;
 
-/// The current task's root directory.
-#[inline(always)]
-fn task_root() -> Object {
-    // SAFETY: no arguments.
-    let task: Object = unsafe { bpf_get_current_task_btf() }.cast_const().cast();
-    let fs: Object = load(task, &TASK_FS);
-    if fs.is_null() {
-        return core::ptr::null();
-    }
-    load(fs, &FS_ROOT)
-}
-
 /// Where the names of a file system end: its root, or the task's while the container's
 /// mounts aren't known.
 #[inline(always)]
 pub fn end(binding: &Binding, sb_root: u64) -> u64 {
     if binding.flags & PROVISIONAL != 0 {
-        address(task_root())
+        address(root_of(current()))
     } else {
         sb_root
     }
@@ -78,7 +65,7 @@ pub fn walk_direct(binding: *const Binding, table: *const TableValue, dentry: Ob
     let pprev: u64 = load_at(dentry, PPREV);
     let sb: Object = load(dentry, &DENTRY_SB);
     let end = if held.flags & PROVISIONAL != 0 {
-        task_root()
+        root_of(current())
     } else {
         load(sb, &SB_ROOT)
     };

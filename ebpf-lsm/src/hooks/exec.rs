@@ -1,6 +1,5 @@
 //! Running programs, and mapping files executable.
 
-use aya_ebpf::helpers::bpf_get_current_task_btf;
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
 use bartizan_abi::op::{Operation, Ops};
@@ -11,7 +10,7 @@ use crate::identity::{Identity, identify};
 use crate::judge::judge_file;
 use crate::kernel::{
     BACKING_PATH, BPRM_FILE, FILE_DENTRY, FILE_MODE, Object, TASK_IN_EXECVE, VMA_FILE, address,
-    errno_eacces, load, peek,
+    current, errno_eacces, load, peek,
 };
 use crate::walks::walk;
 
@@ -45,8 +44,7 @@ pub fn bprm_check_security(ctx: LsmContext) -> i32 {
 /// task itself runs in between, so nobody can use the state.
 #[inline(always)]
 fn in_exec() -> bool {
-    // SAFETY: no arguments.
-    let task: Object = unsafe { bpf_get_current_task_btf() }.cast_const().cast();
+    let task = current();
     let bit = TASK_IN_EXECVE.get();
     // SAFETY: a frozen offset; the verifier checks the access.
     let byte = unsafe { task.wrapping_add(bit >> 3).read_volatile() };
