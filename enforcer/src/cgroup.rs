@@ -200,16 +200,22 @@ impl Cgroup {
         let mut next = 0;
         while let Some(cgroup) = found.get(next) {
             next += 1;
-            let Ok(entries) = fs::read_dir(&cgroup.path) else {
-                continue;
-            };
-            let children = entries
-                .flatten()
-                .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-                .filter_map(|entry| Cgroup::at(entry.path()).ok());
-            found.extend(children.collect::<Vec<_>>());
+            let children = cgroup.children();
+            found.extend(children);
         }
         found
+    }
+
+    /// The cgroups right below it. Those that vanish meanwhile are left out.
+    pub(crate) fn children(&self) -> Vec<Cgroup> {
+        let Ok(entries) = fs::read_dir(&self.path) else {
+            return Vec::new();
+        };
+        entries
+            .flatten()
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .filter_map(|entry| Cgroup::at(entry.path()).ok())
+            .collect()
     }
 
     /// The processes in it and below, ascending. Zero (processes of another pid

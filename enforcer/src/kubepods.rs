@@ -234,19 +234,13 @@ pub(crate) fn containers(pod: &Cgroup) -> Vec<(Option<ContainerId>, Cgroup)> {
     found
 }
 
-/// Cgroups right below one, with their names. Those that vanish meanwhile are left out.
+/// Cgroups right below one, with their names.
 fn children(cgroup: &Cgroup) -> Vec<(String, Cgroup)> {
-    let Ok(entries) = fs::read_dir(cgroup.path()) else {
-        return Vec::new();
+    let named = |cgroup: Cgroup| {
+        let name = cgroup.path().file_name()?.to_str()?.to_owned();
+        Some((name, cgroup))
     };
-    entries
-        .flatten()
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            Some((name, Cgroup::at(entry.path()).ok()?))
-        })
-        .collect()
+    cgroup.children().into_iter().filter_map(named).collect()
 }
 
 #[cfg(test)]
