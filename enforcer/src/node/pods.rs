@@ -102,6 +102,11 @@ impl Pod {
         self.plan.iter().any(|plan| plan.rule_map.is_some())
     }
 
+    fn uses(&self, rule_map: &str) -> bool {
+        let mut names = self.plan.iter().map(|plan| plan.rule_map.as_deref());
+        names.any(|name| name == Some(rule_map))
+    }
+
     fn identity(&self, container: Option<&ContainerEnforcement>) -> Identity {
         Identity {
             name: self.key.name.clone(),
@@ -185,21 +190,13 @@ impl Pods {
         now: Instant,
     ) {
         self.rule_maps.put(name, result, now);
-        for (uid, pod) in &self.by_uid {
-            if pod
-                .plan
-                .iter()
-                .any(|plan| plan.rule_map.as_deref() == Some(name))
-            {
-                self.marked.insert(*uid);
-            }
-        }
+        let counting = self.by_uid.iter().filter(|(_, pod)| pod.uses(name));
+        self.marked.extend(counting.map(|(uid, _)| *uid));
     }
 
     /// Whether some pod counts on a rule map.
     pub fn uses_rule_map(&self, name: &str) -> bool {
-        let mut plans = self.by_uid.values().flat_map(|pod| &pod.plan);
-        plans.any(|plan| plan.rule_map.as_deref() == Some(name))
+        self.by_uid.values().any(|pod| pod.uses(name))
     }
 
     /// The pod's UID as the API knows it.
