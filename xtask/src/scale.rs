@@ -4,9 +4,10 @@ use std::num::NonZeroU32;
 use std::process::Command;
 
 use anyhow::Result;
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use crate::api::{remove_old_folders, with_programs};
+use crate::bench::Format;
 use crate::command::{cargo, line, run, say};
 use crate::paths;
 use crate::setup::{ControlPlane, KubernetesRelease};
@@ -58,12 +59,6 @@ pub(crate) struct Scale {
     /// How to print the results; progress goes to standard error
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Table,
-    Json,
 }
 
 impl Scale {

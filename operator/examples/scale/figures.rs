@@ -5,6 +5,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use anyhow::Result;
+use clap::ValueEnum;
 use serde::Serialize;
 
 /// A figure. Times are in milliseconds, memory in MiB.
@@ -46,8 +48,25 @@ pub(crate) fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     sorted.get(place).copied().unwrap_or_default()
 }
 
+/// How figures are printed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Format {
+    Table,
+    Json,
+}
+
+impl Format {
+    pub(crate) fn print(self, figures: &[Figure]) -> Result<()> {
+        match self {
+            Self::Table => print!("{}", table(figures)),
+            Self::Json => println!("{}", serde_json::to_string_pretty(figures)?),
+        }
+        Ok(())
+    }
+}
+
 /// A table in Markdown.
-pub(crate) fn table(figures: &[Figure]) -> String {
+fn table(figures: &[Figure]) -> String {
     let mut text = "| what | goal | measured |\n|---|---|---|\n".to_owned();
     for figure in figures {
         let goal = figure

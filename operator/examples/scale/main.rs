@@ -20,7 +20,8 @@ mod random;
 mod results;
 
 use anyhow::Result;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use figures::Format;
 
 /// Measures the operator with a cluster that is made up
 #[derive(Debug, Parser)]
@@ -39,12 +40,6 @@ struct Args {
     output: Format,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    Table,
-    Json,
-}
-
 fn main() -> Result<()> {
     let args = Args::parse();
     let size = fleet::Size {
@@ -53,10 +48,5 @@ fn main() -> Result<()> {
         policies: args.policies.get() as usize,
     };
     let measured = measure::measure(size, |text| eprintln!("==> {text}"))?;
-    let results = results::of(&measured);
-    match args.output {
-        Format::Table => print!("{}", figures::table(&results)),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&results)?),
-    }
-    Ok(())
+    args.output.print(&results::of(&measured))
 }

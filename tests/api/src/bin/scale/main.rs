@@ -20,7 +20,8 @@ mod published;
 
 use anyhow::Result;
 use bartizan_api_tests::{Setup, serve};
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use figures::Format;
 
 /// Measures the operator through an API server
 #[derive(Debug, Parser)]
@@ -36,12 +37,6 @@ struct Args {
     output: Format,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    Table,
-    Json,
-}
-
 fn main() -> Result<()> {
     let args = Args::parse();
     let size = fleet::Size {
@@ -50,10 +45,6 @@ fn main() -> Result<()> {
     };
     serve(Setup::default(), async |cluster| {
         let figures = measure::measure(cluster, size, |text| eprintln!("==> {text}")).await?;
-        match args.output {
-            Format::Table => print!("{}", figures::table(&figures)),
-            Format::Json => println!("{}", serde_json::to_string_pretty(&figures)?),
-        }
-        Ok(())
+        args.output.print(&figures)
     })
 }
