@@ -1,13 +1,16 @@
 # The front door. Each target is a name for something that `cargo xtask` does.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup build images check test fuzz fmt lint clean
+.PHONY: help demo demo-local setup build images check test fuzz fmt lint clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Show in a real kernel what Bartizan does; sets up what is missing
+demo: ## Show in a real cluster what Bartizan does; sets up what is missing
 	cargo xtask demo
+
+demo-local: ## Show in a real kernel what the engine does, without Kubernetes
+	cargo xtask demo --local
 
 setup: ## Install and download everything that building and testing need
 	cargo xtask setup

@@ -42,7 +42,7 @@ enum Command {
     Guest(Guest),
     /// Run a command under policies in a real kernel; prints its denials as JSON lines
     Vm(Trial),
-    /// Show what Bartizan does, as a checked transcript from a real kernel
+    /// Show what Bartizan does, as a checked transcript from a real cluster
     Demo(Demo),
     /// Run the kernel tests (tests/e2e) in real kernels
     E2e(Batch),

@@ -18,7 +18,7 @@ const IMAGES: [Image; 3] = [Image::Operator, Image::Enforcer, Image::Busybox];
 const PACKAGE: &str = "bartizan-cluster-tests";
 
 /// Which tests, and in which cluster.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub(crate) struct ClusterTest {
     /// Only tests whose names contain this, and those that install Bartizan
     #[arg(long, value_name = "TEXT", default_value = "")]

@@ -3,8 +3,8 @@
 //! ```text
 //!   steps ──► script ──► shell ──► lines with marks ──► transcript ──► verdict
 //! ```
-//! The shell is in a guest and shows the engine alone; with `--cluster` it is on this
-//! machine and has a kubectl and a cluster. The transcript is printed as it comes, and each
+//! The shell is on this machine and has a kubectl and a cluster; with `--local` it is in a
+//! guest and shows the engine alone. The transcript is printed as it comes, and each
 //! step is compared with what it says it shows, so that the demo can't go stale unnoticed.
 
 mod cluster;
@@ -28,21 +28,21 @@ pub(crate) struct Demo {
     /// The kernel to boot
     #[arg(long, value_enum, default_value_t = KernelLine::V6_12)]
     kernel: KernelLine,
-    /// In a real cluster, from `kubectl apply` to a denial
+    /// The engine alone, in one guest without Kubernetes
     #[arg(long)]
-    cluster: bool,
+    local: bool,
     /// Let the cluster run on, to try things in it
-    #[arg(long, requires = "cluster")]
+    #[arg(long, conflicts_with = "local")]
     keep: bool,
 }
 
 impl Demo {
     /// Shows all steps; an error if one of them didn't do what it should.
     pub(crate) fn run(&self) -> Result<()> {
-        if self.cluster {
-            cluster::run(self.kernel, self.keep)
-        } else {
+        if self.local {
             local::run(self.kernel)
+        } else {
+            cluster::run(self.kernel, self.keep)
         }
     }
 }

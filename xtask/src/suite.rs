@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::api::Api;
+use crate::cluster_test::ClusterTest;
 use crate::command::{cargo, run, run_quietly, say};
 use crate::e2e::Batch;
 use crate::fuzz::{self, Fuzz};
@@ -24,7 +25,7 @@ const KERNEL_PROGRAMS: &str = "bartizan-ebpf-lsm";
 /// How much to test.
 #[derive(Args, Debug)]
 pub(crate) struct Suite {
-    /// Leave out what takes minutes: fuzzing, API servers and virtual machines
+    /// Leave out what takes minutes: fuzzing, API servers, virtual machines and clusters
     #[arg(long)]
     quick: bool,
 }
@@ -41,10 +42,11 @@ const QUICK: [Step; 7] = [
     ("documentation", documentation),
     ("licences, sources, duplicates", deny),
 ];
-const SLOW: [Step; 3] = [
+const SLOW: [Step; 4] = [
     ("fuzzing", fuzzing),
     ("tests against API servers", api_tests),
     ("tests in real kernels", kernel_tests),
+    ("tests in a real cluster", cluster_tests),
 ];
 
 impl Suite {
@@ -189,6 +191,10 @@ fn fuzzing() -> Result<Totals> {
 
 fn api_tests() -> Result<Totals> {
     Api::default().test()
+}
+
+fn cluster_tests() -> Result<Totals> {
+    ClusterTest::default().run()
 }
 
 fn kernel_tests() -> Result<Totals> {

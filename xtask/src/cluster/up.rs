@@ -54,16 +54,26 @@ pub(crate) struct Up {
     without_nri: bool,
 }
 
-impl Up {
-    /// One node with a kernel.
-    pub(crate) fn with_kernel(kernel: KernelLine) -> Self {
+impl Default for Up {
+    /// As without options.
+    fn default() -> Self {
         Self {
             nodes: 1,
-            kernel,
+            kernel: KernelLine::V6_12,
             kubernetes: KubernetesRelease::V1_37,
             memory: MEMORY,
             init: Init::Script,
             without_nri: false,
+        }
+    }
+}
+
+impl Up {
+    /// One node with a kernel.
+    pub(crate) fn with_kernel(kernel: KernelLine) -> Self {
+        Self {
+            kernel,
+            ..Self::default()
         }
     }
 

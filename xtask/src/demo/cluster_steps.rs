@@ -57,12 +57,16 @@ pub(super) const STEPS: &[Step] = &[
         "kubectl -n shop exec deploy/web -- cat /etc/shadow",
         &["root:*:"],
     ),
-    step(
-        "",
-        "timeout 60 sh -c 'until kubectl -n bartizan-system logs ds/bartizan-enforcer | \
-         grep would-deny; do sleep 1; done'",
-        &[r#""namespace":"shop""#, r#""rule":"no-password-hashes""#],
-    ),
+    Step {
+        denials: &[r#""namespace":"shop""#, r#""rule":"no-password-hashes""#],
+        repeated: true,
+        ..step(
+            "",
+            "timeout 60 sh -c 'until kubectl -n bartizan-system logs ds/bartizan-enforcer | \
+             grep would-deny; do sleep 1; done'",
+            &[],
+        )
+    },
     step(
         "The same policy enforced.",
         "kubectl -n shop patch securitypolicy web-lockdown --type merge -p '{\"spec\":{\"mode\":\"Enforce\"}}' && \
@@ -87,12 +91,16 @@ pub(super) const STEPS: &[Step] = &[
         "kubectl -n shop get securitypolicies,podenforcements",
         &["web-lockdown", "Enforce", "2/2"],
     ),
-    step(
-        "What was denied: a line of JSON, and the kernel's counters.",
-        "timeout 60 sh -c 'until kubectl -n bartizan-system logs ds/bartizan-enforcer | \
-         grep no-downloaders; do sleep 1; done'",
-        &[r#""verdict":"deny""#],
-    ),
+    Step {
+        denials: &[r#""rule":"no-downloaders","mode":"Enforce","verdict":"deny""#],
+        repeated: true,
+        ..step(
+            "What was denied: a line of JSON, and the kernel's counters.",
+            "timeout 60 sh -c 'until kubectl -n bartizan-system logs ds/bartizan-enforcer | \
+             grep no-downloaders; do sleep 1; done'",
+            &[],
+        )
+    },
     step(
         "",
         "pod=$(kubectl -n bartizan-system get pods -l app.kubernetes.io/name=bartizan-enforcer -o name) && \
