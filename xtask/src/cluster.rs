@@ -32,6 +32,7 @@ use clap::{Args, Subcommand};
 use crate::command::say;
 use crate::images::Image;
 use folder::Folder;
+pub(crate) use node::Init;
 pub(crate) use up::Up;
 
 /// Which cluster, and what to do with it.

@@ -1,47 +1,117 @@
-//! `cargo xtask cluster-test`: the tests of tests/cluster in a real cluster.
+//! `cargo xtask cluster-test`: the tests of tests/cluster in real clusters.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::time::Instant;
 
-use anyhow::Result;
-use clap::Args;
+use anyhow::{Context as _, Result};
+use clap::{Args, ValueEnum};
 
-use crate::cluster::{Running, Up};
+use crate::cluster::{Init, Running, Up};
 use crate::command::{cargo, say};
 use crate::images::Image;
 use crate::libtest;
 use crate::paths;
+use crate::setup::KernelLine;
 use crate::totals::Totals;
 
-/// The cluster's name.
-const CLUSTER: &str = "test";
 const IMAGES: [Image; 3] = [Image::Operator, Image::Enforcer, Image::Busybox];
 const PACKAGE: &str = "bartizan-cluster-tests";
 
-/// Which tests, and in which cluster.
+/// Which tests, and in which clusters.
 #[derive(Args, Debug, Default)]
 pub(crate) struct ClusterTest {
     /// Only tests whose names contain this, and those that install Bartizan
     #[arg(long, value_name = "TEXT", default_value = "")]
     filter: String,
-    /// Let the cluster run on; the next run uses it
+    /// Only in this cluster [default: in each, one after the other]
+    #[arg(long, value_enum)]
+    layout: Option<Layout>,
+    /// The nodes' kernel [default: 6.12]
+    #[arg(long, value_enum)]
+    kernel: Option<KernelLine>,
+    /// The long form: as many pods, changes and rounds as the goals say
     #[arg(long)]
+    long: bool,
+    /// Let the cluster run on; the next run uses it
+    #[arg(long, requires = "layout")]
     keep: bool,
-    #[command(flatten)]
-    up: Up,
+}
+
+/// A cluster that tests need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Layout {
+    /// One node: a script as init, cgroupfs, NRI
+    Plain,
+    /// One node: systemd, which makes the cgroups, and no NRI
+    Systemd,
+    /// Two nodes, the second without BPF-LSM
+    Two,
+}
+
+impl Layout {
+    fn up(self, kernel: KernelLine) -> Up {
+        let mut up = Up::with_kernel(kernel);
+        match self {
+            Self::Plain => {}
+            Self::Systemd => {
+                up.init = Init::Systemd;
+                up.without_nri = true;
+            }
+            Self::Two => {
+                up.nodes = 2;
+                up.without_bpf = Some(2);
+            }
+        }
+        up
+    }
+
+    /// The cluster's name.
+    fn cluster(self) -> String {
+        format!("test-{self}")
+    }
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain => "plain",
+            Self::Systemd => "systemd",
+            Self::Two => "two",
+        })
+    }
 }
 
 impl ClusterTest {
-    /// Boots a cluster, unless one has been kept, and tests in it.
+    /// Boots the clusters, unless one has been kept, and tests in each.
     pub(crate) fn run(&self) -> Result<Totals> {
         let archives: Vec<_> = IMAGES
             .map(Image::build)
             .into_iter()
             .collect::<Result<_>>()?;
-        let cluster = match Running::find(CLUSTER)? {
-            Some(kept) => kept,
-            None => self.up.boot(CLUSTER)?,
+        let layouts = match &self.layout {
+            Some(layout) => std::slice::from_ref(layout),
+            None => Layout::value_variants(),
         };
-        let result = self.test_in(&cluster, &archives);
+        let mut totals = Totals::default();
+        for layout in layouts {
+            say(format!("cluster `{layout}`"));
+            let start = Instant::now();
+            let of_layout = self.in_layout(*layout, &archives)?;
+            let took = start.elapsed().as_secs();
+            println!("{layout}: {of_layout}, in {took} s with the boot");
+            totals.add(of_layout);
+        }
+        Ok(totals)
+    }
+
+    fn in_layout(&self, layout: Layout, archives: &[PathBuf]) -> Result<Totals> {
+        let kernel = self.kernel.unwrap_or(KernelLine::V6_12);
+        let cluster = match Running::find(&layout.cluster())? {
+            Some(kept) => kept,
+            None => layout.up(kernel).boot(&layout.cluster())?,
+        };
+        let result = self.test_in(&cluster, layout, archives);
         if !result.as_ref().is_ok_and(|totals| totals.failed == 0) {
             say(format!("logs: {}", cluster.keep_logs()?.display()));
         }
@@ -51,17 +121,20 @@ impl ClusterTest {
         result
     }
 
-    fn test_in(&self, cluster: &Running, archives: &[PathBuf]) -> Result<Totals> {
+    fn test_in(&self, cluster: &Running, layout: Layout, archives: &[PathBuf]) -> Result<Totals> {
         cluster.load(archives)?;
+        let xtask = std::env::current_exe().context("can't find this program")?;
         let mut tests = cargo();
         tests
             .args(["run", "--locked", "--quiet", "--package", PACKAGE, "--"])
             .arg(&self.filter)
+            .env("BARTIZAN_XTASK", xtask)
+            .env("BARTIZAN_CLUSTER", layout.cluster())
+            .env("BARTIZAN_LAYOUT", layout.to_string())
+            .env("BARTIZAN_LONG", self.long.to_string())
             .env("BARTIZAN_KUBECTL", cluster.kubectl()?)
             .env("BARTIZAN_CHECKOUT", paths::root())
             .env("KUBECONFIG", cluster.kubeconfig());
-        let totals = libtest::run(&mut tests)?;
-        println!("{totals}");
-        Ok(totals)
+        libtest::run(&mut tests)
     }
 }

@@ -1,11 +1,35 @@
 //! What a case is, and what it gets.
 
-use std::fmt;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow, bail};
 
+use crate::cluster::Cluster;
 use crate::kubectl::Kubectl;
+
+/// A cluster as `cargo xtask cluster-test` boots it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// One node: a script as init, cgroupfs, NRI.
+    Plain,
+    /// One node: systemd, which makes the cgroups, and no NRI.
+    Systemd,
+    /// Two nodes, the second without BPF-LSM.
+    Two,
+}
+
+impl Layout {
+    pub(crate) const ALL: [Self; 3] = [Self::Plain, Self::Systemd, Self::Two];
+
+    fn of_name(name: &str) -> Result<Self> {
+        Ok(match name {
+            "plain" => Self::Plain,
+            "systemd" => Self::Systemd,
+            "two" => Self::Two,
+            _ => bail!("there is no layout {name}"),
+        })
+    }
+}
 
 /// A test.
 pub(crate) struct Case {
@@ -13,22 +37,32 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     /// Whether others can't do without it.
     pub(crate) is_needed: bool,
+    /// Where it is run.
+    pub(crate) layouts: &'static [Layout],
     pub(crate) run: fn(&Context) -> Result<()>,
 }
 
 impl Case {
+    /// A case for the plain layout.
     pub(crate) fn new(name: &'static str, run: fn(&Context) -> Result<()>) -> Self {
         Self {
             name,
             is_needed: false,
+            layouts: &[Layout::Plain],
             run,
         }
     }
 
-    /// A case on which others build.
+    /// The same case in other layouts.
+    pub(crate) fn on(self, layouts: &'static [Layout]) -> Self {
+        Self { layouts, ..self }
+    }
+
+    /// A case on which others build, everywhere.
     pub(crate) fn needed(name: &'static str, run: fn(&Context) -> Result<()>) -> Self {
         Self {
             is_needed: true,
+            layouts: &Layout::ALL,
             ..Self::new(name, run)
         }
     }
@@ -37,6 +71,10 @@ impl Case {
 /// The cluster, as a case sees it.
 pub(crate) struct Context {
     pub(crate) kubectl: Kubectl,
+    pub(crate) cluster: Cluster,
+    pub(crate) layout: Layout,
+    /// Whether to do as much as the goals say, which takes longer than a test should.
+    pub(crate) is_long: bool,
     /// The root of the checkout.
     pub(crate) checkout: PathBuf,
 }
@@ -49,9 +87,21 @@ impl Context {
                 format!("{name} is not set: run this with `cargo xtask cluster-test`")
             })
         };
+        let text = |name: &str| {
+            let value = variable(name)?;
+            value
+                .into_string()
+                .map_err(|value| anyhow!("{name} is no text: {}", value.display()))
+        };
         variable("KUBECONFIG")?;
         Ok(Self {
             kubectl: Kubectl::new(variable("BARTIZAN_KUBECTL")?.into()),
+            cluster: Cluster::new(
+                variable("BARTIZAN_XTASK")?.into(),
+                text("BARTIZAN_CLUSTER")?,
+            ),
+            layout: Layout::of_name(&text("BARTIZAN_LAYOUT")?)?,
+            is_long: text("BARTIZAN_LONG")? == "true",
             checkout: variable("BARTIZAN_CHECKOUT")?.into(),
         })
     }
@@ -63,15 +113,3 @@ impl Context {
         Ok(text.to_owned())
     }
 }
-
-/// The reason why a case can't say anything here.
-#[derive(Debug)]
-pub(crate) struct Skipped(pub(crate) String);
-
-impl fmt::Display for Skipped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Skipped {}

@@ -47,6 +47,8 @@ pub(super) struct Layout {
     pub(super) init: Init,
     /// Whether containerd offers its plugin interface.
     pub(super) nri: bool,
+    /// The number of a node whose kernel has BPF-LSM switched off.
+    pub(super) without_bpf: Option<u8>,
 }
 
 impl Layout {
@@ -186,9 +188,14 @@ impl Layout {
             Init::Script => "node_init=/usr/lib/node/init",
             Init::Systemd => "node_init=/usr/lib/systemd/systemd systemd.unit=node.target",
         };
+        let bpf = if self.without_bpf == Some(node.0) {
+            ""
+        } else {
+            ",bpf"
+        };
         add(&[&format!(
             "console=ttyS0 quiet panic=-1 random.trust_cpu=on no_timer_check net.ifnames=0 \
-             lsm=landlock,lockdown,yama,bpf {init}"
+             lsm=landlock,lockdown,yama{bpf} {init}"
         )]);
         Ok(line)
     }

@@ -36,7 +36,7 @@ const MEMORY: u32 = 2048;
 pub(crate) struct Up {
     /// How many nodes
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=i64::from(NodeNumber::MAX)))]
-    nodes: u8,
+    pub(crate) nodes: u8,
     /// The nodes' kernel
     #[arg(long, value_enum, default_value_t = KernelLine::V6_12)]
     kernel: KernelLine,
@@ -48,10 +48,13 @@ pub(crate) struct Up {
     memory: u32,
     /// What a node starts with, and who makes its cgroups
     #[arg(long, value_enum, default_value = "script")]
-    init: Init,
+    pub(crate) init: Init,
     /// containerd without its plugin interface (NRI)
     #[arg(long)]
-    without_nri: bool,
+    pub(crate) without_nri: bool,
+    /// The number of a node whose kernel has BPF-LSM switched off
+    #[arg(long, value_name = "NODE")]
+    pub(crate) without_bpf: Option<u8>,
 }
 
 impl Default for Up {
@@ -64,6 +67,7 @@ impl Default for Up {
             memory: MEMORY,
             init: Init::Script,
             without_nri: false,
+            without_bpf: None,
         }
     }
 }
@@ -108,6 +112,7 @@ impl Up {
             nodes: self.nodes,
             init: self.init,
             nri: !self.without_nri,
+            without_bpf: self.without_bpf,
         };
         folder.make()?;
         let started = start(folder, &layout, &plane, &programs);

@@ -1,12 +1,14 @@
 //! Policies in the kernel of the node, as processes in pods meet them.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 
 use super::policies::{NO_WGET, waiting_pod};
-use crate::case::{Case, Context, Skipped};
+use crate::case::{Case, Context};
 use crate::kubectl::Namespace;
 use crate::wait::eventually;
 
+/// How many nodes can enforce: with two, the second can't.
+const ABLE: u64 = 1;
 /// What runc and shells say of EACCES.
 const DENIED: &str = "ermission denied";
 /// Answers without any network.
@@ -14,43 +16,29 @@ const WGET: [&str; 2] = ["/usr/bin/wget", "--help"];
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::new("enforcement/enforcer_runs_on_each_node", enforcer_runs),
+        Case::needed("enforcement/enforcers_are_ready", enforcers_are_ready),
         Case::new("enforcement/exec_is_denied_and_given_back", exec_is_denied),
         Case::new("enforcement/first_instruction_is_denied", first_instruction),
         Case::new("enforcement/init_container_is_denied", init_container),
     ]
 }
 
-/// The number of nodes that have to have an enforcer, or a reason why none has.
-fn enforcers(context: &Context) -> Result<u64> {
-    let system = ["--namespace", "bartizan-system"];
-    let list = context
-        .kubectl
-        .get(&[&system[..], &["daemonsets"]].concat())?;
-    let Some(set) = list["items"].get(0) else {
-        bail!(Skipped("config/deploy has no enforcer yet".to_owned()));
-    };
-    Ok(set["status"]["desiredNumberScheduled"]
-        .as_u64()
-        .unwrap_or(0))
-}
-
-fn enforcer_runs(context: &Context) -> Result<()> {
-    enforcers(context)?;
-    let system = ["--namespace", "bartizan-system"];
-    eventually("an enforcer is ready on each node", || {
-        let list = context
-            .kubectl
-            .get(&[&system[..], &["daemonsets"]].concat())?;
-        let nodes = context.kubectl.get(&["nodes"])?;
-        let nodes = nodes["items"].as_array().map(Vec::len);
-        let ready = list["items"][0]["status"]["numberReady"].as_u64();
-        Ok((ready.map(|ready| ready as usize) == nodes).then_some(()))
+/// Waits until each node that can enforce has an enforcer that does.
+pub(super) fn enforcers_are_ready(context: &Context) -> Result<()> {
+    let set = [
+        "--namespace",
+        "bartizan-system",
+        "daemonset",
+        "bartizan-enforcer",
+    ];
+    eventually("the enforcers are ready", || {
+        let set = context.kubectl.get(&set)?;
+        let ready = set["status"]["numberReady"].as_u64();
+        Ok((ready == Some(ABLE)).then_some(()))
     })
 }
 
 fn exec_is_denied(context: &Context) -> Result<()> {
-    enforcers(context)?;
     let namespace = context.kubectl.namespace("exec")?;
     namespace.apply(&waiting_pod("box"))?;
     namespace.ready("box")?;
@@ -70,10 +58,13 @@ fn exec_is_denied(context: &Context) -> Result<()> {
     })
 }
 
-/// A pod whose only command is the denied one must not run it a single time.
 fn first_instruction(context: &Context) -> Result<()> {
-    enforcers(context)?;
-    let namespace = context.kubectl.namespace("first")?;
+    denied_first_instruction(context, "first")
+}
+
+/// A pod whose only command is the denied one must not run it a single time.
+pub(super) fn denied_first_instruction(context: &Context, name: &str) -> Result<()> {
+    let namespace = context.kubectl.namespace(name)?;
     namespace.apply(NO_WGET)?;
     let pod =
         waiting_pod("box") + "      command: [/usr/bin/wget, --help]\n  restartPolicy: Never\n";
@@ -82,7 +73,6 @@ fn first_instruction(context: &Context) -> Result<()> {
 }
 
 fn init_container(context: &Context) -> Result<()> {
-    enforcers(context)?;
     let namespace = context.kubectl.namespace("init")?;
     namespace.apply(NO_WGET)?;
     let image = format!("bartizan-busybox:{}", env!("CARGO_PKG_VERSION"));

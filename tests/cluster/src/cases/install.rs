@@ -8,7 +8,7 @@ use crate::wait::eventually;
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::new("install/nodes_are_ready", nodes_are_ready),
+        Case::needed("install/nodes_are_ready", nodes_are_ready),
         Case::needed("install/operator_runs_as_deployed", operator_runs),
         Case::new("install/webhook_has_its_certificate", webhook_certificate),
     ]

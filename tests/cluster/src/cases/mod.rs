@@ -1,8 +1,12 @@
 //! All cases, in the order in which they run.
 
 mod enforcement;
+mod faults;
 mod install;
-mod policies;
+mod isolation;
+mod nodes;
+pub(crate) mod policies;
+mod startup;
 
 use crate::case::Case;
 
@@ -11,5 +15,10 @@ pub(crate) fn all() -> Vec<Case> {
     let mut cases = install::cases();
     cases.extend(policies::cases());
     cases.extend(enforcement::cases());
+    cases.extend(isolation::cases());
+    cases.extend(startup::cases());
+    cases.extend(nodes::cases());
+    // Last: they may leave a node worse than they found it.
+    cases.extend(faults::cases());
     cases
 }

@@ -7,7 +7,7 @@ use crate::kubectl::condition;
 use crate::wait::eventually;
 
 /// Denies one of busybox's tools in every pod of the namespace.
-pub(super) const NO_WGET: &str = "\
+pub(crate) const NO_WGET: &str = "\
 apiVersion: bartizan.dev/v1alpha1
 kind: SecurityPolicy
 metadata:
@@ -22,7 +22,7 @@ spec:
 ";
 
 /// Pods that only wait.
-pub(super) fn waiting_pod(name: &str) -> String {
+pub(crate) fn waiting_pod(name: &str) -> String {
     format!(
         "\
 apiVersion: v1

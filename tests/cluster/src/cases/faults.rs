@@ -1,0 +1,203 @@
+//! What breaks around a pod that hammers: nothing denied gets through, nothing allowed is
+//! denied, and the status is right again soon.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use super::enforcement::{denied_first_instruction, enforcers_are_ready};
+use crate::case::{Case, Context};
+use crate::hammer::Hammer;
+use crate::wait::{PATIENCE, eventually};
+
+const SYSTEM: [&str; 2] = ["--namespace", "bartizan-system"];
+const NODE: &str = "node-1";
+/// The API server is away for so long; with `--long` for a minute.
+const AWAY: Duration = Duration::from_secs(10);
+const LONG_AWAY: Duration = Duration::from_mins(1);
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("faults/enforcer_is_killed", enforcer_is_killed),
+        Case::new("faults/enforcer_is_rolled", enforcer_is_rolled),
+        Case::new("faults/api_server_is_away", api_server_is_away),
+        Case::new("faults/operator_is_away", operator_is_away),
+        Case::new("faults/containerd_is_killed", containerd_is_killed),
+        Case::new("faults/kubelet_is_killed", kubelet_is_killed),
+        Case::new("faults/clock_jumps", clock_jumps),
+        Case::new("faults/node_is_rebooted", node_is_rebooted),
+    ]
+}
+
+/// Waits until status and kernel follow the policy again, and says how long it took.
+fn recovers(hammer: &Hammer<'_>) -> Result<()> {
+    let status = hammer.is_enforced(PATIENCE)?;
+    let rule = hammer.takes_a_new_rule(PATIENCE)?;
+    println!(
+        "   status right after {:.1} s, a new rule in the kernel after {:.1} s",
+        status.as_secs_f32(),
+        rule.as_secs_f32()
+    );
+    hammer.goes_on()
+}
+
+fn kill_on_node(context: &Context, program: &str) -> Result<()> {
+    let kill = format!("kill -9 $(pidof {program})");
+    context.cluster.on_node(NODE, &kill).map(|_| ())
+}
+
+/// Waits until a program of the node runs with another process id than before.
+fn is_back(context: &Context, program: &str, before: &str) -> Result<()> {
+    eventually(&format!("{program} is back"), || {
+        let pid = context.cluster.on_node(NODE, &format!("pidof {program}"))?;
+        Ok((!pid.trim().is_empty() && pid.trim() != before).then_some(()))
+    })
+}
+
+fn pid(context: &Context, program: &str) -> Result<String> {
+    let pid = context.cluster.on_node(NODE, &format!("pidof {program}"))?;
+    Ok(pid.trim().to_owned())
+}
+
+fn enforcer_is_killed(context: &Context) -> Result<()> {
+    let hammer = Hammer::start(&context.kubectl, "enforcer-killed")?;
+    let before = pid(context, "bartizan-enforcer")?;
+    kill_on_node(context, "bartizan-enforcer")?;
+    hammer.goes_on()?;
+    is_back(context, "bartizan-enforcer", &before)?;
+    enforcers_are_ready(context)?;
+    recovers(&hammer)
+}
+
+/// To an image with another name; what is in it is the same.
+fn enforcer_is_rolled(context: &Context) -> Result<()> {
+    let hammer = Hammer::start(&context.kubectl, "enforcer-rolled")?;
+    let image = format!("bartizan-enforcer:{}", env!("CARGO_PKG_VERSION"));
+    let tag = format!(
+        "ctr --namespace k8s.io images tag --force docker.io/library/{image} \
+         docker.io/library/bartizan-enforcer:rolled"
+    );
+    context.cluster.on_node(NODE, &tag)?;
+    let roll = |image: &str| -> Result<()> {
+        let to = format!("enforcer={image}");
+        let set = ["set", "image", "daemonset/bartizan-enforcer", &to];
+        context.kubectl.run(&[&SYSTEM[..], &set].concat())?;
+        let wait = [
+            "rollout",
+            "status",
+            "daemonset/bartizan-enforcer",
+            "--timeout=5m",
+        ];
+        context.kubectl.run(&[&SYSTEM[..], &wait].concat())?;
+        hammer.goes_on()
+    };
+    roll("bartizan-enforcer:rolled")?;
+    roll(&image)?;
+    recovers(&hammer)
+}
+
+/// And the enforcer starts again in the meantime, with nothing but its own copy.
+fn api_server_is_away(context: &Context) -> Result<()> {
+    let hammer = Hammer::start(&context.kubectl, "api-away")?;
+    let before = pid(context, "bartizan-enforcer")?;
+    context.cluster.stop("kube-apiserver")?;
+    let away = Instant::now();
+    kill_on_node(context, "bartizan-enforcer")?;
+    let back = is_back(context, "bartizan-enforcer", &before);
+    let least = if context.is_long { LONG_AWAY } else { AWAY };
+    std::thread::sleep(least.saturating_sub(away.elapsed()));
+    context.cluster.start("kube-apiserver")?;
+    back?;
+    eventually("the API server answers", || {
+        context.kubectl.run(&["get", "--raw", "/readyz"]).map(Some)
+    })?;
+    recovers(&hammer)
+}
+
+fn operator_is_away(context: &Context) -> Result<()> {
+    let hammer = Hammer::start(&context.kubectl, "operator-away")?;
+    let scale = |replicas: &str| {
+        let to = format!("--replicas={replicas}");
+        let scale = ["scale", "deployment/bartizan-operator", &to];
+        context.kubectl.run(&[&SYSTEM[..], &scale].concat())
+    };
+    scale("0")?;
+    eventually("the operator is gone", || {
+        let pods = [
+            "get",
+            "pods",
+            "-l",
+            "app.kubernetes.io/name=bartizan-operator",
+            "-o",
+            "name",
+        ];
+        let pods = context.kubectl.run(&[&SYSTEM[..], &pods].concat())?;
+        Ok(pods.trim().is_empty().then_some(()))
+    })?;
+    hammer.goes_on()?;
+    scale("2")?;
+    recovers(&hammer)
+}
+
+/// Afterwards the enforcer is told of new containers again.
+fn containerd_is_killed(context: &Context) -> Result<()> {
+    let hammer = Hammer::start(&context.kubectl, "containerd-killed")?;
+    let before = pid(context, "containerd")?;
+    kill_on_node(context, "containerd")?;
+    is_back(context, "containerd", &before)?;
+    recovers(&hammer)?;
+    denied_first_instruction(context, "after-containerd")
+}
+
+fn kubelet_is_killed(context: &Context) -> Result<()> {
+    let hammer = Hammer::start(&context.kubectl, "kubelet-killed")?;
+    let before = pid(context, "kubelet")?;
+    kill_on_node(context, "kubelet")?;
+    is_back(context, "kubelet", &before)?;
+    recovers(&hammer)
+}
+
+fn clock_jumps(context: &Context) -> Result<()> {
+    let hammer = Hammer::start(&context.kubectl, "clock-jumps")?;
+    for jump in ["+ 1800", "- 1800"] {
+        let set = format!("date -s @$(( $(date +%s) {jump} ))");
+        context.cluster.on_node(NODE, &set)?;
+        hammer.goes_on()?;
+    }
+    recovers(&hammer)
+}
+
+/// Pods come back protected. The time between the pod's start and the enforcer's is not
+/// protected, and has to be said.
+fn node_is_rebooted(context: &Context) -> Result<()> {
+    let hammer = Hammer::start(&context.kubectl, "node-rebooted")?;
+    // The connection ends with the machine.
+    let reboot = "sync; (sleep 1; echo b > /proc/sysrq-trigger) > /dev/null 2>&1 &";
+    context.cluster.on_node(NODE, reboot)?;
+    eventually("the hammer's container has started again", || {
+        let pod = hammer.namespace.get(&["pod", "hammer"])?;
+        let status = &pod["status"]["containerStatuses"][0];
+        let restarts = status["restartCount"].as_u64().unwrap_or(0);
+        Ok((restarts > 0 && status["ready"] == true).then_some(()))
+    })?;
+    enforcers_are_ready(context)?;
+    let took = hammer.is_enforced(PATIENCE)?;
+    let enforcement = hammer.namespace.get(&["podenforcement", "hammer"])?;
+    let report = &enforcement["status"]["containers"][0];
+    let late = report["unprotectedMicros"].as_i64();
+    println!(
+        "   status right after {:.1} s, armed {late:?} µs after the first exec",
+        took.as_secs_f32()
+    );
+    let said = hammer.namespace.exec("hammer", &["cat", "/etc/shadow"])?;
+    ensure!(
+        said.stderr.contains("ermission denied"),
+        "not denied: {said:?}"
+    );
+    // What it saw before it was armed is what the status has to admit.
+    match hammer.is_right() {
+        Ok(()) => Ok(()),
+        Err(_) if late.is_some_and(|late| late > 0) => Ok(()),
+        Err(error) => Err(error.context("and the status claims that it was never unprotected")),
+    }
+}

@@ -1,0 +1,175 @@
+//! What somebody can do who has stolen an enforcer's token: nothing beyond its node.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+use super::policies::{NO_WGET, waiting_pod};
+use crate::case::{Case, Context, Layout};
+use crate::kubectl::Said;
+use crate::wait::eventually;
+
+const SYSTEM: &str = "bartizan-system";
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("isolation/token_reads_nothing_else", reads_nothing_else),
+        Case::new("isolation/token_writes_nothing_else", writes_nothing_else),
+        Case::new("isolation/token_is_for_its_own_node", is_for_its_own_node).on(&[Layout::Two]),
+    ]
+}
+
+/// kubectl with the token of a node's enforcer.
+struct Thief<'a> {
+    context: &'a Context,
+    kubeconfig: PathBuf,
+}
+
+impl<'a> Thief<'a> {
+    /// Steals the token of the enforcer on a node.
+    fn on(context: &'a Context, node: &str) -> Result<Self> {
+        let pods = context.kubectl.get(&[
+            "--namespace",
+            SYSTEM,
+            "pods",
+            "--selector=app.kubernetes.io/name=bartizan-enforcer",
+            &format!("--field-selector=spec.nodeName={node}"),
+        ])?;
+        let pod = pods["items"][0]["metadata"]["name"].as_str();
+        let pod = pod.with_context(|| format!("there is no enforcer on {node}"))?;
+        let token = context.kubectl.run(&[
+            "--namespace",
+            SYSTEM,
+            "create",
+            "token",
+            "bartizan-enforcer",
+            "--bound-object-kind=Pod",
+            &format!("--bound-object-name={pod}"),
+        ])?;
+        let view = ["config", "view", "--raw", "--output", "json"];
+        let mut config: Value = serde_json::from_str(&context.kubectl.run(&view)?)?;
+        config["users"][0]["user"] = json!({"token": token.trim()});
+        let name = format!("bartizan-thief-{}-{node}", std::process::id());
+        let kubeconfig = std::env::temp_dir().join(name);
+        fs::write(&kubeconfig, config.to_string()).context("write the thief's kubeconfig")?;
+        Ok(Self {
+            context,
+            kubeconfig,
+        })
+    }
+
+    fn attempt(&self, arguments: &[&str], input: &str) -> Result<Said> {
+        let config = format!("--kubeconfig={}", self.kubeconfig.display());
+        let arguments = [&[config.as_str()], arguments].concat();
+        self.context.kubectl.attempt(&arguments, input)
+    }
+
+    /// It must be the API server that refuses, for want of rights.
+    fn is_refused(&self, arguments: &[&str], input: &str) -> Result<()> {
+        let said = self.attempt(arguments, input)?;
+        let refused = said.status != Some(0)
+            && (said.stderr.contains("Forbidden") || said.stderr.contains("forbidden"));
+        ensure!(refused, "kubectl {}: {said:?}", arguments.join(" "));
+        Ok(())
+    }
+}
+
+impl Drop for Thief<'_> {
+    fn drop(&mut self) {
+        // The token in it ends with the cluster.
+        let _ = fs::remove_file(&self.kubeconfig);
+    }
+}
+
+fn reads_nothing_else(context: &Context) -> Result<()> {
+    let thief = Thief::on(context, "node-1")?;
+    let said = thief.attempt(&["auth", "whoami"], "")?;
+    ensure!(
+        said.stdout
+            .contains("system:serviceaccount:bartizan-system:bartizan-enforcer"),
+        "the token is not the enforcer's: {said:?}"
+    );
+    for kind in [
+        "secrets",
+        "configmaps",
+        "pods",
+        "nodes",
+        "namespaces",
+        "serviceaccounts",
+        "securitypolicies",
+        "clustersecuritypolicies",
+    ] {
+        thief.is_refused(&["get", kind, "--all-namespaces"], "")?;
+    }
+    Ok(())
+}
+
+fn writes_nothing_else(context: &Context) -> Result<()> {
+    let thief = Thief::on(context, "node-1")?;
+    let namespace = context.kubectl.namespace("thief")?;
+    namespace.apply(NO_WGET)?;
+    namespace.apply(&waiting_pod("box"))?;
+    let within = format!("--namespace={}", namespace.name);
+    let enforcement = eventually("the pod has a PodEnforcement", || {
+        Ok(namespace.get(&["podenforcement", "box"]).ok())
+    })?;
+    let map = enforcement["spec"]["containers"][0]["ruleMap"]
+        .as_str()
+        .context("no rule map")?;
+    let all: [&[&str]; 8] = [
+        &["delete", "podenforcement", "box"],
+        &[
+            "patch",
+            "podenforcement",
+            "box",
+            "--type=merge",
+            "-p",
+            "{\"spec\":{\"containers\":[]}}",
+        ],
+        &[
+            "patch",
+            "securitypolicy",
+            "no-downloads",
+            "--type=merge",
+            "-p",
+            "{\"spec\":{\"mode\":\"Audit\"}}",
+        ],
+        &["delete", "securitypolicy", "no-downloads"],
+        &["delete", "rulemap", map],
+        &["delete", "pod", "box"],
+        &["exec", "box", "--", "cat", "/etc/passwd"],
+        &["create", "secret", "generic", "mine"],
+    ];
+    for arguments in all {
+        thief.is_refused(&[&[within.as_str()], arguments].concat(), "")?;
+    }
+    thief.is_refused(&[&within, "apply", "-f", "-"], &waiting_pod("other"))
+}
+
+/// The node is in the token, and the API server compares.
+fn is_for_its_own_node(context: &Context) -> Result<()> {
+    let namespace = context.kubectl.namespace("other-node")?;
+    namespace.apply(NO_WGET)?;
+    namespace.apply(&(waiting_pod("box") + "  nodeName: node-1\n"))?;
+    eventually("the pod has a PodEnforcement for node-1", || {
+        let enforcement = namespace.get(&["podenforcement", "box"])?;
+        Ok((enforcement["spec"]["node"] == "node-1").then_some(()))
+    })?;
+    let patch = "{\"status\":{\"armed\":\"1/1\"}}";
+    let arguments = [
+        &format!("--namespace={}", namespace.name),
+        "patch",
+        "podenforcement",
+        "box",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        patch,
+    ];
+    Thief::on(context, "node-2")?.is_refused(&arguments, "")?;
+    let own = Thief::on(context, "node-1")?.attempt(&arguments, "")?;
+    ensure!(own.status == Some(0), "not even its own: {own:?}");
+    Ok(())
+}

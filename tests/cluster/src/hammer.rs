@@ -1,0 +1,131 @@
+//! A pod that does allowed and denied operations without a pause, and says what went wrong.
+//!
+//! It is under its policy before it starts, so that a single denied operation that got
+//! through, or an allowed one that was denied, is a mistake whenever it happens.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use crate::cases::policies::waiting_pod;
+use crate::kubectl::{Kubectl, Namespace};
+use crate::wait::{eventually, within};
+
+/// How many rounds show that it goes on.
+const ROUNDS: u64 = 20;
+/// Starts the line of a mistake.
+const WRONG: &str = "wrong:";
+
+const POLICY: &str = "\
+apiVersion: bartizan.dev/v1alpha1
+kind: SecurityPolicy
+metadata:
+  name: hammered
+spec:
+  selector: {}
+  mode: Enforce
+  process:
+    deny:
+      - paths: [\"**/wget\"]
+  files:
+    deny:
+      - paths: [/etc/shadow]
+        operations: [Read]
+";
+
+/// The shell says 126 when a program is there and may not be run; without a path it would
+/// not even try, but be the program itself.
+const LOOP: &str = r#"n=0
+while :; do
+  n=$((n + 1))
+  said=$(/usr/bin/cat /etc/passwd 2>&1 > /dev/null) || echo "wrong: round $n: allowed, but: $said"
+  /usr/bin/wget --help > /dev/null 2>&1
+  test $? = 126 || echo "wrong: round $n: wget ran"
+  /usr/bin/cat /etc/shadow > /dev/null 2>&1 && echo "wrong: round $n: /etc/shadow was read"
+  echo $n > /tmp/rounds
+done"#;
+
+/// The pod, in a namespace of its own.
+pub(crate) struct Hammer<'a> {
+    pub(crate) namespace: Namespace<'a>,
+}
+
+impl<'a> Hammer<'a> {
+    /// Starts it, and waits until it has done some rounds.
+    pub(crate) fn start(kubectl: &'a Kubectl, name: &str) -> Result<Self> {
+        let namespace = kubectl.namespace(name)?;
+        namespace.apply(POLICY)?;
+        let script = LOOP.replace('\n', "\n          ");
+        let command = format!(
+            "      command:\n        - /usr/bin/sh\n        - -c\n        - |\n          {script}\n"
+        );
+        namespace.apply(&(waiting_pod("hammer") + &command))?;
+        namespace.ready("hammer")?;
+        let hammer = Self { namespace };
+        hammer.goes_on()?;
+        Ok(hammer)
+    }
+
+    /// Waits until it has done more rounds, and fails if it has ever seen a mistake.
+    pub(crate) fn goes_on(&self) -> Result<()> {
+        let before = eventually("the hammer tells its rounds", || self.rounds().map(Some))?;
+        eventually("the hammer goes on", || {
+            Ok((self.rounds()? >= before + ROUNDS).then_some(()))
+        })?;
+        self.is_right()
+    }
+
+    /// Fails if it has ever seen a mistake.
+    pub(crate) fn is_right(&self) -> Result<()> {
+        let logs = eventually("the hammer's log is there", || {
+            self.namespace.run(&["logs", "hammer"]).map(Some)
+        })?;
+        let wrong: Vec<_> = logs.lines().filter(|line| line.contains(WRONG)).collect();
+        ensure!(
+            wrong.is_empty(),
+            "{} mistakes, the first and last: {} ... {}",
+            wrong.len(),
+            wrong[0],
+            wrong[wrong.len() - 1]
+        );
+        Ok(())
+    }
+
+    /// How many rounds it has done since its container started.
+    pub(crate) fn rounds(&self) -> Result<u64> {
+        let said = self.namespace.exec("hammer", &["cat", "/tmp/rounds"])?;
+        ensure!(said.status == Some(0), "no rounds: {}", said.stderr.trim());
+        Ok(said.stdout.trim().parse().unwrap_or(0))
+    }
+
+    /// Waits until the policy's status counts the pod; returns how long that took.
+    pub(crate) fn is_enforced(&self, patience: Duration) -> Result<Duration> {
+        let start = Instant::now();
+        within(patience, "the policy is enforced 1/1", || {
+            let policy = self.namespace.get(&["securitypolicy", "hammered"])?;
+            Ok((policy["status"]["enforced"] == "1/1").then_some(()))
+        })?;
+        Ok(start.elapsed())
+    }
+
+    /// Adds a rule, and waits until the kernel has it; returns how long that took.
+    pub(crate) fn takes_a_new_rule(&self, patience: Duration) -> Result<Duration> {
+        let rule = "spec:\n  files:\n    deny:\n      - paths: [/etc/shadow]\n        operations: \
+                    [Read]\n      - paths: [/etc/group]\n        operations: [Read]\n";
+        let start = Instant::now();
+        let patch = [
+            "patch",
+            "securitypolicy",
+            "hammered",
+            "--type=merge",
+            "-p",
+            rule,
+        ];
+        self.namespace.run(&patch)?;
+        within(patience, "the new rule denies", || {
+            let said = self.namespace.exec("hammer", &["cat", "/etc/group"])?;
+            Ok(said.stderr.contains("ermission denied").then_some(()))
+        })?;
+        Ok(start.elapsed())
+    }
+}

@@ -1,0 +1,32 @@
+//! What an enforcer's or operator's metrics say.
+
+use anyhow::{Context as _, Result};
+
+use crate::kubectl::Kubectl;
+
+/// A page of metrics.
+pub(crate) struct Metrics(String);
+
+impl Metrics {
+    /// Those of the enforcer of a node.
+    pub(crate) fn of_enforcer(kubectl: &Kubectl, node: &str) -> Result<Self> {
+        let pods = kubectl.get(&[
+            "--namespace=bartizan-system",
+            "pods",
+            "--selector=app.kubernetes.io/name=bartizan-enforcer",
+            &format!("--field-selector=spec.nodeName={node}"),
+        ])?;
+        let pod = pods["items"][0]["metadata"]["name"].as_str();
+        let pod = pod.with_context(|| format!("there is no enforcer on {node}"))?;
+        let path = format!("/api/v1/namespaces/bartizan-system/pods/{pod}:9464/proxy/metrics");
+        Ok(Self(kubectl.run(&["get", "--raw", &path])?))
+    }
+
+    /// The value of a series, named as on the page, labels included.
+    pub(crate) fn value(&self, series: &str) -> Option<f64> {
+        self.0.lines().find_map(|line| {
+            let (name, value) = line.rsplit_once(' ')?;
+            (name == series).then(|| value.parse().ok()).flatten()
+        })
+    }
+}
