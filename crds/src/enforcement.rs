@@ -120,7 +120,8 @@ pub struct ContainerReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
     /// Microseconds from the container's first exec to its arming: how long it ran without
-    /// rules. 0 or less: it was armed before it ran anything, by that much.
+    /// rules. 0 or less: it was armed before it ran anything, by that much. Left out while it
+    /// has run nothing, and where the time is not known (`RanBefore`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unprotected_micros: Option<i64>,
     /// Why it is in this state, in one word (`NotStarted`, `NoSuchRuleMap`, `TableFull`);

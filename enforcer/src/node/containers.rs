@@ -315,3 +315,8 @@ pub(super) fn unprotected_micros(arming: &Arming) -> Option<i64> {
     let distance = i128::from(arming.armed) - i128::from(first_exec);
     i64::try_from(distance / 1_000).ok()
 }
+
+/// Whether its first exec was before the kernel could be asked for it.
+pub(super) fn ran_before(arming: &Arming) -> bool {
+    arming.first_exec == Some(FirstExec::Unknown)
+}

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bartizan_crds::{ContainerEnforcement, ContainerReport, ContainerState, PodEnforcementStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::containers::{Container, unprotected_micros};
+use super::containers::{Container, ran_before, unprotected_micros};
 use super::keys::PodKey;
 use super::pods::{Pod, Pods, Trouble};
 use crate::kubepods::PodUid;
@@ -125,6 +125,15 @@ impl Pods {
                     Some(trouble) if role.rule_map.as_deref() != Some(planned) => {
                         because(armed, &trouble)
                     }
+                    _ if container.arming().is_some_and(|it| ran_before(&it)) => because(
+                        armed,
+                        &Trouble {
+                            reason: "RanBefore",
+                            message: "it ran before the node's enforcer did, so it was \
+                                      unprotected for a time that is not known"
+                                .to_owned(),
+                        },
+                    ),
                     _ => armed,
                 }
             }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use bartizan_crds::{ContainerKind, ContainerState, PodEnforcementStatus, RuleMapSpec};
+use bartizan_crds::{
+    ContainerKind, ContainerReport, ContainerState, PodEnforcementStatus, RuleMapSpec,
+};
 use bartizan_policy::load::{Source, load};
 use bartizan_policy::published;
 
@@ -430,8 +432,8 @@ fn what_the_engine_refuses_is_said_and_tried_again() {
     node.check("1/1", ContainerState::Armed, None);
 }
 
-#[test]
-fn how_long_a_container_ran_without_rules_is_said_once_it_is_known() {
+/// What the status says of a container that ran its first program at this time.
+fn report_of_first_exec(first_exec: FirstExec) -> ContainerReport {
     let (map, one) = (rules(&["/a"]), id("a"));
     let mut node = Node::new();
     node.want(&[("web", Some(&map))]);
@@ -441,14 +443,29 @@ fn how_long_a_container_ran_without_rules_is_said_once_it_is_known() {
     node.engine.arming = Some(Arming {
         how: How::Nri,
         armed: 2_000_000,
-        first_exec: Some(FirstExec::At(7_500_000)),
+        first_exec: Some(first_exec),
     });
     let mut due = Some(node.now);
     while let Some(at) = due.filter(|at| *at <= node.now + Duration::from_secs(5)) {
         due = node.pods.look(&mut node.engine, at);
     }
-    let (_, status) = node.pods.changed_statuses(None).remove(0);
-    assert_eq!(status.containers[0].unprotected_micros, Some(-5_500));
+    let (_, mut status) = node.pods.changed_statuses(None).remove(0);
+    status.containers.remove(0)
+}
+
+#[test]
+fn how_long_a_container_ran_without_rules_is_said_once_it_is_known() {
+    let report = report_of_first_exec(FirstExec::At(7_500_000));
+    assert_eq!(report.unprotected_micros, Some(-5_500));
+    assert_eq!(report.reason, None);
+}
+
+#[test]
+fn what_ran_before_the_enforcer_did_is_said_to_have() {
+    let report = report_of_first_exec(FirstExec::Unknown);
+    assert_eq!(report.state, ContainerState::Armed);
+    assert_eq!(report.unprotected_micros, None);
+    assert_eq!(report.reason.as_deref(), Some("RanBefore"));
 }
 
 #[test]
