@@ -66,11 +66,10 @@ impl<'a> Thief<'a> {
         self.context.kubectl.attempt(&arguments, input)
     }
 
-    /// It must be the API server that refuses, for want of rights.
-    fn is_refused(&self, arguments: &[&str], input: &str) -> Result<()> {
+    /// It must be the API server that refuses, for want of the right to do just this.
+    fn is_refused(&self, verb: &str, arguments: &[&str], input: &str) -> Result<()> {
         let said = self.attempt(arguments, input)?;
-        let refused = said.status != Some(0)
-            && (said.stderr.contains("Forbidden") || said.stderr.contains("forbidden"));
+        let refused = said.status != Some(0) && said.stderr.contains(&format!("cannot {verb} "));
         ensure!(refused, "kubectl {}: {said:?}", arguments.join(" "));
         Ok(())
     }
@@ -101,7 +100,7 @@ fn reads_nothing_else(context: &Context) -> Result<()> {
         "securitypolicies",
         "clustersecuritypolicies",
     ] {
-        thief.is_refused(&["get", kind, "--all-namespaces"], "")?;
+        thief.is_refused("list", &["get", kind, "--all-namespaces"], "")?;
     }
     Ok(())
 }
@@ -118,34 +117,32 @@ fn writes_nothing_else(context: &Context) -> Result<()> {
     let map = enforcement["spec"]["containers"][0]["ruleMap"]
         .as_str()
         .context("no rule map")?;
-    let all: [&[&str]; 8] = [
-        &["delete", "podenforcement", "box"],
-        &[
-            "patch",
-            "podenforcement",
-            "box",
-            "--type=merge",
-            "-p",
-            "{\"spec\":{\"containers\":[]}}",
-        ],
-        &[
-            "patch",
-            "securitypolicy",
-            "no-downloads",
-            "--type=merge",
-            "-p",
-            "{\"spec\":{\"mode\":\"Audit\"}}",
-        ],
-        &["delete", "securitypolicy", "no-downloads"],
-        &["delete", "rulemap", map],
-        &["delete", "pod", "box"],
-        &["exec", "box", "--", "cat", "/etc/passwd"],
-        &["create", "secret", "generic", "mine"],
-    ];
-    for arguments in all {
-        thief.is_refused(&[&[within.as_str()], arguments].concat(), "")?;
+    let run = |verb: &str, words: &[&str], input: &str| {
+        thief.is_refused(verb, &[&[within.as_str()], words].concat(), input)
+    };
+    for (kind, name) in [
+        ("podenforcement", "box"),
+        ("securitypolicy", "no-downloads"),
+        ("rulemap", map),
+        ("pod", "box"),
+    ] {
+        run("delete", &["delete", kind, name], "")?;
     }
-    thief.is_refused(&[&within, "apply", "-f", "-"], &waiting_pod("other"))
+    let patch = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+    let without_rules = format!(
+        "apiVersion: bartizan.dev/v1alpha1\nkind: PodEnforcement\nmetadata:\n  name: box\n\
+         spec:\n  podUID: {}\n  containers: []\n",
+        enforcement["spec"]["podUID"]
+    );
+    run("patch", &patch, &without_rules)?;
+    run("patch", &patch, &NO_WGET.replace("Enforce", "Audit"))?;
+    run("patch", &patch, &waiting_pod("other"))?;
+    run("create", &["create", "secret", "generic", "mine"], "")?;
+    let exec = format!(
+        "/api/v1/namespaces/{}/pods/box/exec?command=id",
+        namespace.name
+    );
+    run("create", &["create", "--raw", &exec, "-f", "-"], "")
 }
 
 /// The node is in the token, and the API server compares.
@@ -157,19 +154,20 @@ fn is_for_its_own_node(context: &Context) -> Result<()> {
         let enforcement = namespace.get(&["podenforcement", "box"])?;
         Ok((enforcement["spec"]["node"] == "node-1").then_some(()))
     })?;
-    let patch = "{\"status\":{\"armed\":\"1/1\"}}";
-    let arguments = [
-        &format!("--namespace={}", namespace.name),
-        "patch",
-        "podenforcement",
-        "box",
-        "--subresource=status",
-        "--type=merge",
-        "-p",
-        patch,
-    ];
-    Thief::on(context, "node-2")?.is_refused(&arguments, "")?;
-    let own = Thief::on(context, "node-1")?.attempt(&arguments, "")?;
+    let status = json!({
+        "apiVersion": "bartizan.dev/v1alpha1",
+        "kind": "PodEnforcement",
+        "metadata": {"name": "box", "namespace": namespace.name},
+        "status": {"armed": "1/1"},
+    })
+    .to_string();
+    // Only this is a single request, which asks for no right to read.
+    let apply = "apply --server-side --force-conflicts --subresource=status -f -";
+    let apply: Vec<&str> = apply.split(' ').collect();
+    let own = Thief::on(context, "node-1")?.attempt(&apply, &status)?;
     ensure!(own.status == Some(0), "not even its own: {own:?}");
+    let other = Thief::on(context, "node-2")?.attempt(&apply, &status)?;
+    let refused = other.status != Some(0) && other.stderr.contains("only of pods of its own node");
+    ensure!(refused, "it wrote for another node: {other:?}");
     Ok(())
 }
