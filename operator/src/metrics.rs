@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::cluster::Sizes;
+use crate::cluster::{Sizes, Standing};
 use crate::watch::Kind;
 
 /// Content type of [`Metrics::text`].
@@ -46,6 +46,11 @@ struct ByCall {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByKind {
     kind: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByState {
+    state: Word,
 }
 
 /// A call to the API server.
@@ -94,6 +99,7 @@ pub struct Metrics {
     calls: Family<ByCall, Counter>,
     watch_errors: Family<ByKind, Counter>,
     objects: Family<ByKind, Gauge>,
+    policies: Family<ByState, Gauge>,
     queued: Family<ByTask, Gauge>,
     published: Histogram,
     leader: Gauge,
@@ -115,6 +121,7 @@ impl Default for Metrics {
         let calls = Family::default();
         let watch_errors = Family::default();
         let objects = Family::default();
+        let policies = Family::default();
         let queued = Family::default();
         let published = seconds();
         let leader = Gauge::default();
@@ -146,6 +153,11 @@ impl Default for Metrics {
             watch_errors.clone(),
         );
         registry.register("objects", "Objects known, by kind", objects.clone());
+        registry.register(
+            "policies",
+            "Policies, by whether they are in the kernel for every container they select",
+            policies.clone(),
+        );
         registry.register("queued", "Objects to look at, by task", queued.clone());
         registry.register_with_unit(
             "policy_published",
@@ -167,6 +179,7 @@ impl Default for Metrics {
             calls,
             watch_errors,
             objects,
+            policies,
             queued,
             published,
             leader,
@@ -226,6 +239,14 @@ impl Metrics {
         self.reviews.get_or_create(&ByReason { reason }).inc();
     }
 
+    pub(crate) fn standings(&self, standings: [(Standing, usize); 5]) {
+        for (standing, number) in standings {
+            let state = Word(standing.name());
+            let number = i64::try_from(number).unwrap_or(i64::MAX);
+            self.policies.get_or_create(&ByState { state }).set(number);
+        }
+    }
+
     pub(crate) fn sizes(&self, sizes: Sizes) {
         let objects = [
             ("pods", sizes.pods),
@@ -247,6 +268,9 @@ impl Metrics {
         }
     }
 }
+
+#[cfg(test)]
+mod scrape;
 
 #[cfg(test)]
 mod tests {

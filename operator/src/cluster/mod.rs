@@ -16,6 +16,7 @@ mod links;
 mod objects;
 mod plan;
 mod refusal;
+mod standing;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub use objects::{
 };
 pub use plan::{PlannedContainer, PodPlan, Withheld};
 pub use refusal::{MAX_PUBLISHED, Publication, Refusal, Unreachable, publish};
+pub use standing::Standing;
 pub use status::{ACCEPTED, CONFLICTED, ENFORCED, UNREACHABLE};
 
 use links::Links;

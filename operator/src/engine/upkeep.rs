@@ -22,6 +22,7 @@ impl Engine {
     /// Looks at what time decides.
     pub(super) fn tick(&mut self) {
         self.metrics.sizes(self.cluster.sizes());
+        self.metrics.standings(self.cluster.standings());
         for task in self.retries.due() {
             match task {
                 Task::Pod(key) => self.cluster.touch_pod(key),
