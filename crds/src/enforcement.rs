@@ -124,7 +124,7 @@ pub struct ContainerReport {
     /// has run nothing, and where the time is not known (`RanBefore`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unprotected_micros: Option<i64>,
-    /// Why it is in this state, in one word (`NotStarted`, `NoSuchRuleMap`, `TableFull`);
+    /// Why it is in this state, in one word (`NotStarted`, `NoSuchRuleMap`, `MapsFailed`);
     /// left out where `state` says all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]

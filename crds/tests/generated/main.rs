@@ -1,4 +1,6 @@
-//! The YAML in `generated/` is what the types say.
+//! The YAML in `generated/`, and the reference in `docs/`, are what the types say.
+
+mod reference;
 
 use std::path::Path;
 use std::{env, fs};
@@ -8,26 +10,35 @@ use bartizan_crds::definitions;
 const HEADER: &str = "# Written by `cargo xtask generate` from crds/src; changes here get lost.\n";
 
 /// Compares, or with `BARTIZAN_GENERATE` in the environment writes.
+#[track_caller]
+fn check(file: &Path, text: &str) {
+    if env::var_os("BARTIZAN_GENERATE").is_some() {
+        fs::write(file, text).expect("generated files can be written");
+    }
+    let there = fs::read_to_string(file).unwrap_or_default();
+    assert!(
+        there == text,
+        "{} is out of date: run `cargo xtask generate`",
+        file.display()
+    );
+}
+
+#[test]
+fn reference_is_up_to_date() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    check(&root.join("../docs/api-reference.md"), &reference::page());
+}
+
 #[test]
 fn generated_yaml_is_up_to_date() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("generated");
-    let write = env::var_os("BARTIZAN_GENERATE").is_some();
     let mut names = Vec::new();
     for definition in definitions() {
         let name = format!("{}.yaml", definition.spec.names.plural);
         let yaml = format!("{HEADER}{}", serde_saphyr::to_string(&definition).unwrap());
         let file = dir.join(&name);
         names.push(name);
-        if write {
-            fs::create_dir_all(&dir).unwrap();
-            fs::write(&file, &yaml).unwrap();
-        }
-        let there = fs::read_to_string(&file).unwrap_or_default();
-        assert!(
-            there == yaml,
-            "{} is out of date: run `cargo xtask generate`",
-            file.display()
-        );
+        check(&file, &yaml);
     }
     names.sort();
     let mut there: Vec<String> = fs::read_dir(&dir)
