@@ -16,7 +16,7 @@ use crate::images::Images;
 use crate::scale::Scale;
 use crate::suite::Suite;
 use crate::trial::Trial;
-use crate::{ebpf, generate, setup};
+use crate::{ebpf, generate, monitoring, setup};
 
 /// Builds, tests and tries Bartizan.
 #[derive(Debug, Parser)]
@@ -36,7 +36,7 @@ enum Command {
     },
     /// Compile the BPF programs to target/bpf/bartizan-lsm.o
     BuildEbpf(ebpf::Build),
-    /// Write the files that are made from the code: crds/generated/
+    /// Write the files that are made from the code: kinds, scrapes and reference pages
     Generate,
     /// Run a shell script in a real kernel
     Guest(Guest),
@@ -54,6 +54,8 @@ enum Command {
     Cluster(Cluster),
     /// Run the tests in a real cluster (tests/cluster)
     ClusterTest(ClusterTest),
+    /// Check alerts, their tests and the dashboard with a real Prometheus
+    Monitoring,
     /// Count the instructions that decisions cost
     Bench(Bench),
     /// Measure the operator with a large cluster that is made up
@@ -79,6 +81,7 @@ impl Cli {
             Command::Images(images) => images.run()?,
             Command::Cluster(cluster) => return cluster.run(),
             Command::ClusterTest(test) => return Ok(test.run()?.status()),
+            Command::Monitoring => return Ok(monitoring::check()?.status()),
             Command::Bench(bench) => return bench.run(),
             Command::Scale(scale) => return scale.run(),
             Command::Fuzz(fuzz) => say(format!("{} fuzz targets found nothing", fuzz.run()?)),

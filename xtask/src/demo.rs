@@ -68,3 +68,9 @@ fn conclude(transcript: &Transcript, took: Duration, logs: Option<&str>) -> Resu
             .unwrap_or_default()
     )
 }
+
+/// The commands of the demo in a cluster.
+#[cfg(test)]
+pub(crate) fn cluster_commands() -> impl Iterator<Item = &'static str> {
+    cluster_steps::STEPS.iter().map(|step| step.command)
+}

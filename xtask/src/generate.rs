@@ -1,14 +1,30 @@
 //! `cargo xtask generate`: files that are made from the code and checked in.
 
-use anyhow::Result;
+use std::fs;
+
+use anyhow::{Context as _, Result};
 
 use crate::command::{cargo, run};
+use crate::monitoring::reference;
 
-/// Writes the custom resource definitions of `crds/`. The test that compares them also writes
-/// them, so that the two can't differ.
+/// Tests that compare a file with the code, or write it: the package, and which test.
+///
+/// As the same code does both, the two can't differ.
+const TESTS: [(&str, &[&str]); 3] = [
+    ("bartizan-crds", &["--test", "generated"]),
+    ("bartizan-enforcer", &["--test", "scrape"]),
+    ("bartizan-operator", &["--lib", "scrape"]),
+];
+
+/// Writes the definitions of our kinds and their reference, what our programs export, and
+/// the reference of metrics.
 pub(crate) fn all() -> Result<()> {
-    run(cargo()
-        .args(["test", "--locked", "--quiet", "--package", "bartizan-crds"])
-        .args(["--test", "generated"])
-        .env("BARTIZAN_GENERATE", "1"))
+    for (package, test) in TESTS {
+        run(cargo()
+            .args(["test", "--locked", "--quiet", "--package", package])
+            .args(test)
+            .env("BARTIZAN_GENERATE", "1"))?;
+    }
+    let (file, page) = (reference::file(), reference::page()?);
+    fs::write(&file, page).with_context(|| format!("can't write {}", file.display()))
 }

@@ -25,6 +25,7 @@ use anyhow::Result;
 
 use crate::command::say;
 use crate::ebpf;
+use crate::prometheus::program;
 
 /// Everything that any command needs.
 ///
@@ -35,6 +36,7 @@ pub(crate) fn all(update: bool) -> Result<()> {
     say(format!("BPF toolchain: {toolchain}"));
     say(format!("bpf-linker: {}", bpf_linker()?.display()));
     say(format!("QEMU: {}", qemu()?));
+    say(format!("promtool: {}", program("promtool")?.display()));
     for line in KernelLine::ALL {
         let kernel = if update {
             Kernel::newest(line)?

@@ -15,7 +15,7 @@ use crate::command::{cargo, run, run_quietly, say};
 use crate::e2e::Batch;
 use crate::fuzz::{self, Fuzz};
 use crate::totals::Totals;
-use crate::{ebpf, libtest, paths, setup};
+use crate::{ebpf, libtest, monitoring, paths, setup};
 
 const CARGO_DENY: &str = "0.20.2";
 const FUZZ_SECONDS: u32 = 20;
@@ -33,12 +33,13 @@ pub(crate) struct Suite {
 /// A part of the suite: a name and what it does.
 type Step = (&'static str, fn() -> Result<Totals>);
 
-const QUICK: [Step; 7] = [
+const QUICK: [Step; 8] = [
     ("formatting", formatting),
     ("lockfiles", lockfiles),
     ("lints", lints),
     ("unit and property tests", unit_tests),
     ("kernel programs", kernel_programs),
+    ("alerts and dashboards", monitoring::check),
     ("documentation", documentation),
     ("licences, sources, duplicates", deny),
 ];
