@@ -18,6 +18,8 @@ mod kinds;
 mod large;
 #[path = "api/leader.rs"]
 mod leader;
+#[path = "api/monitoring.rs"]
+mod monitoring;
 #[path = "api/operator.rs"]
 mod operator;
 #[path = "api/rights.rs"]
