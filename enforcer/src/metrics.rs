@@ -229,7 +229,8 @@ impl Snapshot {
         let help = "Whether the API server has said all there is since the start";
         let synced = usize::from(node.synced);
         gauge(to, "api_synced", help, [(Vec::new(), synced)])?;
-        let help = "Failures to talk with the API server, by reason";
+        let help = "Failures to talk with the API server or the container runtime, and rule maps \
+                    that were refused, by reason";
         let errors = node.api_errors.iter();
         let errors = errors.map(|(reason, count)| (vec![("reason", *reason)], *count));
         counter(to, "api_errors", help, errors)?;

@@ -2,6 +2,7 @@
 
 mod commands;
 mod links;
+mod metrics;
 mod reasons;
 
 use std::fs;

@@ -9,7 +9,7 @@ mod dashboard;
 mod page;
 pub(crate) mod reference;
 mod rules;
-mod scrape;
+pub(crate) mod scrape;
 
 use std::collections::BTreeSet;
 use std::fs;

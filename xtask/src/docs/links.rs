@@ -12,10 +12,8 @@ fn pages() -> Vec<PathBuf> {
     let root = fs::read_dir(paths::root()).unwrap();
     let root = root.map(|entry| entry.unwrap().path());
     pages.extend(root.filter(|path| path.extension().is_some_and(|own| own == "md")));
-    pages.extend(["config", "fuzz"].iter().flat_map(|dir| {
-        let all = files(dir, "md").into_iter();
-        all.filter(|page| !page.components().any(|part| part.as_os_str() == "target"))
-    }));
+    pages.extend(files("config", "md"));
+    pages.push(paths::root().join("fuzz/README.md"));
     pages
 }
 
