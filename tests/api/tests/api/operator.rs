@@ -370,7 +370,7 @@ fn a_restart_on_a_settled_cluster_writes_nothing() {
 fn an_object_that_means_nothing_is_refused_in_the_checkers_words_and_blinds_nobody() {
     run(Setup::default(), async |cluster| {
         Operator::install(cluster).await?;
-        let _operator = Operator::start(cluster, 0, &[]).await?;
+        let operator = Operator::start(cluster, 0, &[]).await?;
         let namespace = cluster.namespace("shop").await?;
         let client = cluster.client();
         let pod = pods::pod("web-1", &[("app", "web")]);
@@ -392,6 +392,11 @@ fn an_object_that_means_nothing_is_refused_in_the_checkers_words_and_blinds_nobo
             "spec.process.deny[0].paths[0]: `curl` is not absolute: start with `/`, or with `**/` \
              for any directory; generation 1 goes on being enforced until this is mended"
         );
+        eventually("alerts can know of it", async || {
+            let refused = "bartizan_operator_policies{state=\"Refused\"}";
+            Ok((operator.metric(refused).await? == Some(1.0)).then_some(()))
+        })
+        .await?;
         let pod = pods::pod("web-2", &[("app", "web")]);
         pods::create(&client, &namespace, &pod).await?;
         let new = rule_map(cluster, &namespace, "web-2", "a new pod's", |_| true).await?;
