@@ -13,6 +13,8 @@ use crate::totals::Totals;
 use crate::{libtest, paths};
 
 const PACKAGE: &str = "bartizan-api-tests";
+/// Its program that only serves.
+const SERVER: &str = "bartizan-cluster";
 
 /// Which tests, and against what.
 #[derive(Args, Debug, Default)]
@@ -92,6 +94,7 @@ impl Api {
         ));
         let mut server = cargo();
         server.args(["run", "--locked", "--quiet", "--package", PACKAGE]);
+        server.args(["--bin", SERVER]);
         let status = with_servers(&mut server, &plane)
             .status()
             .context("can't run cargo")?;
