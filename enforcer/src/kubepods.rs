@@ -220,6 +220,23 @@ pub(crate) fn pods(parent: &Cgroup) -> impl Iterator<Item = (PodUid, Cgroup)> {
         .filter_map(|(name, cgroup)| Some((pod(&name)?, cgroup)))
 }
 
+/// A pod right below one of the kubelets' cgroups, found by its name and without looking at
+/// those of other pods.
+pub(crate) fn pod_below(parents: &[Cgroup], uid: PodUid) -> Option<Cgroup> {
+    let below = |parent: &Cgroup| {
+        let slice = parent.path().file_name()?.to_str()?.strip_suffix(".slice");
+        let name = match slice {
+            None => format!("pod{uid}"),
+            Some(parent) => {
+                let uid = uid.to_string().replace('-', "_");
+                format!("{parent}-pod{uid}.slice")
+            }
+        };
+        Cgroup::at(parent.path().join(name)).ok()
+    };
+    parents.iter().find_map(below)
+}
+
 /// The containers and the sandbox of a pod, in the order in which they were made.
 pub(crate) fn containers(pod: &Cgroup) -> Vec<(Option<ContainerId>, Cgroup)> {
     let below = children(pod).into_iter();

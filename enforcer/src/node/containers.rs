@@ -140,13 +140,66 @@ impl Container {
     }
 }
 
+/// The containers of this node, found by their ids and by their pods: a pod is looked at
+/// while a runtime waits, and shouldn't cost more for the pods beside it.
+#[derive(Debug, Default)]
+pub(super) struct Containers {
+    by_pod: BTreeMap<PodUid, BTreeMap<ContainerId, Container>>,
+    pods: BTreeMap<ContainerId, PodUid>,
+}
+
+impl Containers {
+    /// The container of that id; one that is new is of that pod.
+    fn entry(&mut self, id: ContainerId, pod: PodUid) -> &mut Container {
+        let pod = *self.pods.entry(id).or_insert(pod);
+        let of_pod = self.by_pod.entry(pod).or_default();
+        of_pod.entry(id).or_insert_with(|| Container::new(pod))
+    }
+
+    fn get_mut(&mut self, id: ContainerId) -> Option<&mut Container> {
+        self.by_pod.get_mut(self.pods.get(&id)?)?.get_mut(&id)
+    }
+
+    fn remove(&mut self, id: ContainerId) -> Option<Container> {
+        let pod = self.pods.remove(&id)?;
+        let of_pod = self.by_pod.get_mut(&pod)?;
+        let container = of_pod.remove(&id);
+        if of_pod.is_empty() {
+            self.by_pod.remove(&pod);
+        }
+        container
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (ContainerId, &Container)> {
+        let all = self.by_pod.values().flatten();
+        all.map(|(id, container)| (*id, container))
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = (ContainerId, &mut Container)> {
+        let all = self.by_pod.values_mut().flatten();
+        all.map(|(id, container)| (*id, container))
+    }
+
+    /// Those of a pod, its sandbox included.
+    pub(super) fn of(&self, pod: PodUid) -> impl DoubleEndedIterator<Item = &Container> + Clone {
+        let of_pod = self.by_pod.get(&pod).into_iter();
+        of_pod.flat_map(BTreeMap::values)
+    }
+
+    /// The same with their ids, to be changed.
+    pub(super) fn of_mut(
+        &mut self,
+        pod: PodUid,
+    ) -> impl Iterator<Item = (ContainerId, &mut Container)> {
+        let of_pod = self.by_pod.get_mut(&pod).into_iter().flatten();
+        of_pod.map(|(id, container)| (*id, container))
+    }
+}
+
 impl Pods {
     /// Takes what a runtime says of a container, before or after its cgroup is there.
     pub fn name(&mut self, named: Named) {
-        let container = self
-            .containers
-            .entry(named.id)
-            .or_insert_with(|| Container::new(named.pod));
+        let container = self.containers.entry(named.id, named.pod);
         let is_sandbox = named.name.is_none();
         let is_new = container.name != named.name || container.is_sandbox != is_sandbox;
         if !is_new && container.ended == named.ended {
@@ -159,7 +212,7 @@ impl Pods {
 
     /// Takes that a container won't come back.
     pub fn removed(&mut self, id: ContainerId, engine: &mut impl Enforce) {
-        let Some(mut container) = self.containers.remove(&id) else {
+        let Some(mut container) = self.containers.remove(id) else {
             return;
         };
         let was_there = container.cgroup.is_some();
@@ -174,10 +227,8 @@ impl Pods {
         let Some(name) = container.name.filter(|_| was_there) else {
             return;
         };
-        let mut others = self.containers.values();
-        let is_replaced =
-            others.any(|other| other.pod == pod && other.name.as_ref() == Some(&name));
-        if is_replaced {
+        let mut others = self.containers.of(pod);
+        if others.any(|other| other.name.as_ref() == Some(&name)) {
             return;
         }
         if let Some(workload) = workload
@@ -201,26 +252,28 @@ impl Pods {
             .containers
             .iter()
             .filter(|(id, container)| container.cgroup.is_some() && !seen.contains_key(id))
-            .map(|(id, _)| *id)
+            .map(|(id, _)| id)
             .collect();
         for id in gone {
             self.removed(id, engine);
         }
         for (id, (uid, cgroup)) in seen {
-            let container = self
-                .containers
-                .entry(id)
-                .or_insert_with(|| Container::new(uid));
-            if container.cgroup.as_ref() == Some(cgroup) {
-                continue;
-            }
-            container.cgroup = Some(cgroup.clone());
-            container.ended = false;
-            if let (Some(name), Some(pod)) = (&container.name, self.by_uid.get_mut(&uid)) {
-                pod.ended.remove(name);
-            }
-            self.mark(uid);
+            self.made(uid, id, cgroup);
         }
+    }
+
+    /// Takes that a container's cgroup is there.
+    pub fn made(&mut self, pod: PodUid, id: ContainerId, cgroup: &Cgroup) {
+        let container = self.containers.entry(id, pod);
+        if container.cgroup.as_ref() == Some(cgroup) {
+            return;
+        }
+        container.cgroup = Some(cgroup.clone());
+        container.ended = false;
+        if let (Some(name), Some(pod)) = (&container.name, self.by_uid.get_mut(&pod)) {
+            pod.ended.remove(name);
+        }
+        self.mark(pod);
     }
 
     /// Takes what the kernel has of the containers of pods that are enforced in.
@@ -230,8 +283,8 @@ impl Pods {
             .into_iter()
             .filter_map(|found| Some((found.id?, found)))
             .collect();
-        for (id, container) in &mut self.containers {
-            let found = found.get(id).copied();
+        for (id, container) in self.containers.iter_mut() {
+            let found = found.get(&id).copied();
             if container.cgroup.is_none() || found == container.found {
                 continue;
             }
@@ -247,16 +300,17 @@ impl Pods {
     /// Whether a runtime should be asked for names: a pod that is enforced in has a
     /// container without.
     pub fn lacks_names(&self) -> bool {
-        let mut containers = self.containers.values();
-        containers
-            .any(|container| container.is_nameless() && self.by_uid.contains_key(&container.pod))
+        let mut containers = self.containers.iter();
+        containers.any(|(_, container)| {
+            container.is_nameless() && self.by_uid.contains_key(&container.pod)
+        })
     }
 
     /// Follows mounts and first execs of containers; when to look again.
     pub fn look(&mut self, engine: &mut impl Enforce, now: Instant) -> Option<Instant> {
         let is_due = |container: &Container| container.look.is_some_and(|due| due <= now);
         let is_fresh = self.compared.is_some_and(|at| now < at + COMPARE);
-        if !is_fresh && self.containers.values().any(is_due) {
+        if !is_fresh && self.containers.iter().any(|(_, it)| is_due(it)) {
             self.compared = Some(now);
             if let Err(error) = self.compare(engine) {
                 tracing::error!(
@@ -266,7 +320,7 @@ impl Pods {
             }
         }
         let mut unlabelled = Vec::new();
-        for container in self.containers.values_mut().filter(|it| is_due(it)) {
+        for (_, container) in self.containers.iter_mut().filter(|(_, it)| is_due(it)) {
             let cgroup = container.cgroup.clone();
             container.look = cgroup.and_then(|cgroup| container.look(engine, &cgroup, now));
             if let Some(arming) = container.arming()
@@ -284,7 +338,7 @@ impl Pods {
         for pod in unlabelled {
             self.mark(pod);
         }
-        self.containers.values().filter_map(|it| it.look).min()
+        self.containers.iter().filter_map(|(_, it)| it.look).min()
     }
 
     /// Armings whose first exec became known since the last call.
@@ -295,7 +349,7 @@ impl Pods {
     /// Takes a container's mounts once and for all, at the moment when the runtime has made
     /// them and waits for us before it starts the container.
     pub fn starting(&mut self, id: ContainerId, engine: &mut impl Enforce, now: Instant) {
-        let Some(container) = self.containers.get_mut(&id) else {
+        let Some(container) = self.containers.get_mut(id) else {
             return;
         };
         let (Some(workload), Some(cgroup)) = (container.expected, &container.cgroup) else {

@@ -16,6 +16,13 @@ pub struct Scan {
     pub containers: Vec<(PodUid, ContainerId, Cgroup)>,
 }
 
+/// The cgroup of one container, if its pod is right below one of the kubelet's cgroups.
+pub fn find(parents: &[Cgroup], pod: PodUid, id: ContainerId) -> Option<Cgroup> {
+    let containers = kubepods::containers(&kubepods::pod_below(parents, pod)?);
+    let mut of_id = containers.into_iter().filter(|(one, _)| *one == Some(id));
+    Some(of_id.next()?.1)
+}
+
 /// Looks at everything the kubelet has. What vanishes meanwhile is left out.
 pub fn scan(hierarchy: &Hierarchy) -> Scan {
     // What is below a container isn't looked at: pods are only right below the kubelet's
@@ -33,4 +40,33 @@ pub fn scan(hierarchy: &Hierarchy) -> Scan {
     }
     scan.parents = parents;
     scan
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_container_is_found_without_a_scan_wherever_one_would_find_it() {
+        let uid = "0a1b2c3d-0000-4111-8222-333344445555";
+        let (id, low) = ("a".repeat(64), uid.replace('-', "_"));
+        let slices = "kubelet.slice/kubelet-kubepods.slice";
+        for path in [
+            format!("kubepods/pod{uid}/{id}"),
+            format!("kubepods/burstable/pod{uid}/{id}"),
+            format!("kubepods.slice/kubepods-pod{low}.slice/cri-containerd-{id}.scope"),
+            format!("{slices}/kubelet-kubepods-pod{low}.slice/crio-{id}.scope"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir_all(dir.path().join(&path)).unwrap();
+            let scan = scan(&Hierarchy::at(dir.path()));
+            let (pod, container, cgroup) = &scan.containers[0];
+            let found = find(&scan.parents, *pod, *container);
+            assert_eq!(found.as_ref(), Some(cgroup), "{path}");
+            let other = "b".repeat(64).parse().unwrap();
+            assert_eq!(find(&scan.parents, *pod, other), None);
+        }
+    }
 }

@@ -25,13 +25,13 @@ use bartizan_policy::rule_map::RuleMap;
 use bartizan_policy::strictest::strictest;
 use k8s_openapi::jiff::Timestamp;
 
-use super::containers::Container;
+use super::containers::Containers;
 use super::enforce::Enforce;
 use super::keys::PodKey;
 use super::rule_maps::{RuleMapError, RuleMaps};
 use crate::agent::chain;
 use crate::engine::{Arming, EngineError, Identity, WorkloadId};
-use crate::kubepods::{ContainerId, PodUid};
+use crate::kubepods::PodUid;
 
 /// When what the engine refused is tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -125,7 +125,7 @@ impl Pod {
 pub struct Pods {
     pub(super) by_uid: BTreeMap<PodUid, Pod>,
     uids: BTreeMap<PodKey, PodUid>,
-    pub(super) containers: BTreeMap<ContainerId, Container>,
+    pub(super) containers: Containers,
     pub(super) rule_maps: RuleMaps,
     marked: BTreeSet<PodUid>,
     retry: Option<Instant>,
@@ -266,12 +266,12 @@ impl Pods {
         let roles = settle_roles(pod, &mut self.rule_maps, engine);
         let whole = settle_whole(pod, uid, engine);
         let mut containers = Ok(());
-        for (id, container) in &mut self.containers {
-            let own = container.name.as_ref().filter(|_| container.pod == uid);
-            let Some(role) = own.and_then(|name| pod.roles.get(name)) else {
+        for (id, container) in self.containers.of_mut(uid) {
+            let name = container.name.as_ref();
+            let Some(role) = name.and_then(|name| pod.roles.get(name)) else {
                 continue;
             };
-            if let Err(error) = container.expect(*id, role.workload, engine, now) {
+            if let Err(error) = container.expect(id, role.workload, engine, now) {
                 tracing::error!(container = %id, error = chain(&error), "not labelled");
                 container.trouble = Some(Trouble::from(&error));
                 containers = Err(Refused);
@@ -295,8 +295,7 @@ impl Pods {
                 result = Err(Refused);
             }
         }
-        let containers = self.containers.values_mut();
-        for container in containers.filter(|container| container.pod == uid) {
+        for (_, container) in self.containers.of_mut(uid) {
             container.release();
         }
         if !self.uids.values().any(|known| *known == uid) {

@@ -41,11 +41,7 @@ impl Pods {
     }
 
     fn status(&self, uid: PodUid, pod: &Pod, unable: Option<&Trouble>) -> PodEnforcementStatus {
-        let own: Vec<&Container> = self
-            .containers
-            .values()
-            .filter(|container| container.pod == uid)
-            .collect();
+        let own: Vec<&Container> = self.containers.of(uid).collect();
         let mut containers = Vec::new();
         let (mut armed, mut all) = (0, 0);
         for plan in &pod.plan {

@@ -258,12 +258,18 @@ impl Work {
                     self.pods.name(named);
                 }
             }
-            Event::Starting(container) => {
+            Event::Starting(pod, container) => {
                 // Its cgroup is there, and so are its mounts.
-                self.scan_cgroups();
-                if let (Some(engine), Ok(id)) = (self.hands.engine(), container.id.parse()) {
-                    self.pods.settle(engine, now);
-                    self.pods.starting(id, engine, now);
+                if let (Ok(uid), Ok(id)) = (pod.uid.parse(), container.id.parse()) {
+                    match kubelet::find(&self.parents, uid, id) {
+                        Some(cgroup) => self.pods.made(uid, id, &cgroup),
+                        // Where nobody has seen a kubelet's cgroups yet.
+                        None => self.scan_cgroups(),
+                    }
+                    if let Some(engine) = self.hands.engine() {
+                        self.pods.settle(engine, now);
+                        self.pods.starting(id, engine, now);
+                    }
                 }
             }
             Event::Removed(container) => {

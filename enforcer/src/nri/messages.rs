@@ -34,7 +34,7 @@ pub enum Event {
     /// A container is about to be created.
     Creating(Pod, Container),
     /// A container is complete, its mounts included, and about to run.
-    Starting(Container),
+    Starting(Pod, Container),
     /// A container is gone.
     Removed(Container),
 }
@@ -141,7 +141,7 @@ fn happened(event: u64, pod: Pod, container: Container) -> Call {
     match event {
         RUN_POD_SANDBOX => Call::Event(Event::SandboxStarted(pod)),
         CREATE_CONTAINER => Call::Event(Event::Creating(pod, container)),
-        START_CONTAINER => Call::Event(Event::Starting(container)),
+        START_CONTAINER => Call::Event(Event::Starting(pod, container)),
         REMOVE_CONTAINER => Call::Event(Event::Removed(container)),
         _ => Call::Ignored,
     }

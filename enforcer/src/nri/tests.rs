@@ -194,7 +194,7 @@ fn a_plugin_registers_and_is_told_of_everything_in_order() {
             Event::Synchronized(vec![known_pod()], vec![named("old")]),
             Event::SandboxStarted(known_pod()),
             Event::Creating(known_pod(), named("web")),
-            Event::Starting(named("web")),
+            Event::Starting(known_pod(), named("web")),
             Event::Removed(named("web")),
         ]
     );
@@ -218,7 +218,7 @@ fn older_runtimes_tell_of_changes_of_state() {
         notes.events,
         [
             Event::SandboxStarted(known_pod()),
-            Event::Starting(named("web")),
+            Event::Starting(known_pod(), named("web")),
             Event::Removed(named("web")),
         ]
     );

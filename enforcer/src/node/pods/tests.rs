@@ -14,6 +14,7 @@ use super::super::kubelet::{Scan, scan};
 use super::*;
 use crate::cgroup::{CgroupId, Hierarchy};
 use crate::engine::{FirstExec, Found, How};
+use crate::kubepods::ContainerId;
 use crate::mounts::MountTable;
 
 const UID: &str = "0d8a4a2c-5d7e-4c1b-9b8e-6f1f0a9d3c11";
