@@ -5,6 +5,8 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::policy::Startup;
+
 /// What is to be enforced in a pod of the same name and namespace.
 #[derive(
     Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, CustomResource,
@@ -67,6 +69,19 @@ pub struct ContainerEnforcement {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub rule_map: Option<String>,
+    /// What happens to it if it would start before `ruleMap` is in the kernel: `Hold` if one
+    /// of its policies says so. Left out: `Report`.
+    #[serde(default, skip_serializing_if = "Startup::is_report")]
+    pub startup: Startup,
+    /// Policies with `startup: Hold` that select it and are not in `ruleMap`, because they
+    /// don't fit together with others: it is not started until they do. At most 16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        inner(length(min = 1, max = 320)),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub withheld: Vec<String>,
 }
 
 /// The kinds of containers.
@@ -124,6 +139,9 @@ pub struct ContainerReport {
     /// has run nothing, and where the time is not known (`RanBefore`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unprotected_micros: Option<i64>,
+    /// Whether it waits for its rules; left out: it needn't.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<HoldState>,
     /// Why it is in this state, in one word (`NotStarted`, `NoSuchRuleMap`, `MapsFailed`);
     /// left out where `state` says all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -133,6 +151,17 @@ pub struct ContainerReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub message: Option<String>,
+}
+
+/// How a container of a policy with `startup: Hold` is kept from starting without its rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum HoldState {
+    /// The container runtime asks before it starts it, and starts it only with its rules.
+    Kept,
+    /// The runtime has asked and was refused: `reason` says what the rules wait for.
+    Waiting,
+    /// The runtime doesn't ask: it may start without its rules.
+    Impossible,
 }
 
 /// How far the enforcement in a container has come.

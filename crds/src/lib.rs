@@ -28,12 +28,12 @@ mod status;
 
 pub use definitions::definitions;
 pub use enforcement::{
-    ContainerEnforcement, ContainerKind, ContainerReport, ContainerState, PodEnforcement,
-    PodEnforcementSpec, PodEnforcementStatus,
+    ContainerEnforcement, ContainerKind, ContainerReport, ContainerState, HoldState,
+    PodEnforcement, PodEnforcementSpec, PodEnforcementStatus,
 };
 pub use policy::{
     ClusterSecurityPolicy, ClusterSecurityPolicySpec, DefaultAction, Mode, Rules, SecurityPolicy,
-    SecurityPolicySpec,
+    SecurityPolicySpec, Startup,
 };
 pub use rule::{
     CapabilityRule, FileOperation, FileRule, IpProtocol, NetworkOperation, NetworkRule, Port,

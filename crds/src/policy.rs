@@ -58,6 +58,10 @@ pub struct SecurityPolicySpec {
     /// `Audit` reports what would be denied and blocks nothing; `Enforce` blocks.
     #[serde(default)]
     pub mode: Mode,
+    /// What happens to a container that would start before its rules are in the kernel:
+    /// `Report` starts it and says so, `Hold` has it wait. Counts in mode `Enforce` only.
+    #[serde(default)]
+    pub startup: Startup,
     /// How serious a violation is, 1 to 10; carried into denials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>", range(min = 1, max = 10))]
@@ -149,6 +153,27 @@ pub enum Mode {
     Audit,
     /// Denials are enforced.
     Enforce,
+}
+
+/// What happens to a container that would start before its rules are in the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Startup {
+    /// It starts, and how long it ran without rules is reported.
+    #[default]
+    Report,
+    /// It is not started until they are there, for as long as that takes.
+    Hold,
+}
+
+impl Startup {
+    /// Whether it is the default.
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde calls it with a reference"
+    )]
+    pub(crate) fn is_report(&self) -> bool {
+        *self == Self::Report
+    }
 }
 
 /// What happens to operations that no rule names.

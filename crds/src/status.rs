@@ -24,7 +24,8 @@ pub struct PolicyStatus {
     pub behind: Vec<NodeBehind>,
     /// `Accepted`: the policy is valid. `Enforced`: it is in the kernel for every container it
     /// selects. `Conflicted`: rules that other policies override. `Unreachable`: rules that can
-    /// never decide anything.
+    /// never decide anything. `Holds`, of a policy with `startup: Hold`: no container that it
+    /// selects starts without its rules.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         extend("x-kubernetes-list-type" = "map"),

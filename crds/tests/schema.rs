@@ -53,6 +53,7 @@ fn a_spec_survives_a_round_trip_and_left_out_fields_stay_out() {
     let value = json!({
         "selector": { "matchLabels": { "app": "web" } },
         "mode": "Enforce",
+        "startup": "Hold",
         "network": {
             "default": "Deny",
             "allow": [{ "name": "https", "protocols": ["TCP"], "ports": [443, "8000-8100"] }],
@@ -73,6 +74,7 @@ fn a_cluster_policy_has_the_fields_of_a_policy_beside_its_namespace_selector() {
         "namespaceSelector": { "matchExpressions": [{ "key": "team", "operator": "Exists" }] },
         "selector": {},
         "mode": "Audit",
+        "startup": "Report",
     });
     let spec: ClusterSecurityPolicySpec = serde_json::from_value(value.clone()).unwrap();
     assert!(spec.namespace_selector.is_some());

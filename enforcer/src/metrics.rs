@@ -61,15 +61,27 @@ pub struct NodeFacts {
     pub api_errors: BTreeMap<&'static str, u64>,
     /// Files of the local copy that could not be written.
     pub copy_errors: u64,
-    /// NRI: whether the runtime is connected, how often it connected, and how many of its
-    /// containers it went on with before their rules were there.
-    pub nri: (bool, u64, u64),
+    /// How it stands with the runtime.
+    pub nri: NriFacts,
     /// Containers armed, by how.
     pub armings: BTreeMap<&'static str, u64>,
     /// How long containers ran without rules before that, all together, in seconds.
     pub unprotected: f64,
     /// Containers armed after their first exec, by an unknown time.
     pub unprotected_unknown: u64,
+}
+
+/// How it stands with the runtime that asks before it starts containers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NriFacts {
+    /// Whether it is connected.
+    pub connected: bool,
+    /// How often it has connected.
+    pub sessions: u64,
+    /// Containers that it went on with before their rules were there.
+    pub late: u64,
+    /// Containers that it was told not to create.
+    pub refused: u64,
 }
 
 impl NodeFacts {
@@ -236,7 +248,12 @@ impl Snapshot {
         counter(to, "api_errors", help, errors)?;
         let help = "Files of the local copy that could not be written or removed";
         counter(to, "copy_errors", help, [(Vec::new(), node.copy_errors)])?;
-        let (connected, sessions, late) = node.nri;
+        let NriFacts {
+            connected,
+            sessions,
+            late,
+            refused,
+        } = node.nri;
         let help = "Whether the container runtime announces containers before they start";
         let connected = usize::from(connected);
         gauge(to, "nri_connected", help, [(Vec::new(), connected)])?;
@@ -244,6 +261,8 @@ impl Snapshot {
         counter(to, "nri_sessions", help, [(Vec::new(), sessions)])?;
         let help = "Announcements that were answered before the rules were in the kernel";
         counter(to, "nri_late_answers", help, [(Vec::new(), late)])?;
+        let help = "Containers that the runtime was told not to start without their rules";
+        counter(to, "nri_refusals", help, [(Vec::new(), refused)])?;
         let help = "Containers armed, by who did it: the kernel by their id (nri) or their pod \
                     (mkdir) as their cgroup was made, or the enforcer afterwards (late)";
         let ways = ["nri", "mkdir", "late"];

@@ -46,6 +46,17 @@ impl Policies {
         self.policies.is_empty()
     }
 
+    /// Says of policies that ask that containers wait, that nobody here can have them wait.
+    pub fn warn_of_holds(&self) {
+        for policy in self.policies.iter().filter(|it| it.holds_containers()) {
+            tracing::warn!(
+                policy = policy.info.reference(),
+                "`startup: Hold` is kept in a cluster alone: what runs in a cgroup before it is \
+                 armed runs without rules"
+            );
+        }
+    }
+
     /// What they mean for one workload.
     pub fn rules_for(&self, workload: &Workload) -> Result<RuleMap, LinkError> {
         link(&self.policies, workload)

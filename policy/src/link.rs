@@ -6,6 +6,7 @@
 use std::cmp::Reverse;
 
 use bartizan_abi::limits::MAX_RULES;
+use bartizan_crds::Startup;
 
 use crate::policy::Policy;
 use crate::rule_map::{Rule, RuleMap};
@@ -121,6 +122,18 @@ pub fn together(policies: &[&Policy]) -> Result<RuleMap, LinkError> {
         )
     });
     number(&policies)
+}
+
+/// What happens to a container that would start before the rules of these policies are in
+/// the kernel: it waits if one of them says so. No part of the rule map, so that containers
+/// with the same rules share one.
+pub fn startup<'a>(policies: impl IntoIterator<Item = &'a Policy>) -> Startup {
+    let mut policies = policies.into_iter();
+    if policies.any(Policy::holds_containers) {
+        Startup::Hold
+    } else {
+        Startup::Report
+    }
 }
 
 /// The rules of one policy, as if it were the only one.
@@ -294,6 +307,29 @@ mod tests {
             &text,
             &workload(None, None),
             &["default/all", "default/star"],
+        );
+    }
+
+    #[test]
+    fn one_policy_that_enforces_and_holds_has_a_container_wait() {
+        let one = |name: &str, spec: &str| {
+            let spec = format!("selector: {{}}, {spec}");
+            policies(&policy("SecurityPolicy", &format!("name: {name}"), &spec)).remove(0)
+        };
+        let report = one("report", "mode: Enforce");
+        let dry = one("dry", "startup: Hold");
+        let hold = one("hold", "mode: Enforce, startup: Hold");
+        assert_eq!(startup([]), Startup::Report);
+        assert_eq!(startup([&report, &dry]), Startup::Report);
+        assert_eq!(startup([&report, &dry, &hold]), Startup::Hold);
+        let same = |policy: &Policy| Policy {
+            startup: Startup::Report,
+            ..policy.clone()
+        };
+        assert_eq!(
+            alone(&hold),
+            alone(&same(&hold)),
+            "the rule map knows nothing of it"
         );
     }
 

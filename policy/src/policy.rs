@@ -3,9 +3,11 @@
 //! Parsed from the API types by [`crate::validate`]; [`crate::link`] makes rule maps
 //! of it. Nothing behind this type looks at a user's text again.
 
+use bartizan_crds::Startup;
+
 use crate::glob::Glob;
 use crate::load::Diagnostic;
-use crate::rule_map::{PolicyInfo, Rule};
+use crate::rule_map::{Mode, PolicyInfo, Rule};
 use crate::selector::{Labels, Selector};
 
 /// One `SecurityPolicy` or `ClusterSecurityPolicy`.
@@ -19,6 +21,8 @@ pub struct Policy {
     pub namespace_selector: Option<Selector>,
     /// Names of the containers it holds for. Empty: every container.
     pub containers: Vec<Glob>,
+    /// Whether containers wait for its rules before they start.
+    pub startup: Startup,
     /// Its rules in canonical order; [`Rule::policy`] is 0.
     pub rules: Vec<Rule>,
     /// Where the policy and each of its rules were written; `None` for one that
@@ -35,6 +39,13 @@ impl Policy {
             (None, Some(selector)) => selector.matches(labels),
             (None, None) => true,
         }
+    }
+
+    /// Whether a container must not start without its rules. A dry run changes nothing, so a
+    /// policy in `Audit` never keeps a container from starting; what it would have kept is
+    /// reported as for `startup: Report`.
+    pub fn holds_containers(&self) -> bool {
+        self.startup == Startup::Hold && self.info.mode == Mode::Enforce
     }
 
     /// Whether it holds for containers of this name in the pods it selects.

@@ -88,6 +88,11 @@ impl Container {
         self.name.is_none() && !self.is_sandbox && self.cgroup.is_some()
     }
 
+    /// Whether it is in that workload, or will be as soon as its cgroup is made.
+    pub(super) fn is_expected_in(&self, workload: WorkloadId) -> bool {
+        self.expected == Some(workload)
+    }
+
     /// Puts it into its own workload, whether its cgroup is there or not.
     pub(super) fn expect(
         &mut self,
@@ -154,6 +159,10 @@ impl Containers {
         let pod = *self.pods.entry(id).or_insert(pod);
         let of_pod = self.by_pod.entry(pod).or_default();
         of_pod.entry(id).or_insert_with(|| Container::new(pod))
+    }
+
+    pub(super) fn get(&self, id: ContainerId) -> Option<&Container> {
+        self.by_pod.get(self.pods.get(&id)?)?.get(&id)
     }
 
     fn get_mut(&mut self, id: ContainerId) -> Option<&mut Container> {
@@ -270,8 +279,9 @@ impl Pods {
         }
         container.cgroup = Some(cgroup.clone());
         container.ended = false;
-        if let (Some(name), Some(pod)) = (&container.name, self.by_uid.get_mut(&pod)) {
-            pod.ended.remove(name);
+        if let (Some(name), Some(known)) = (&container.name, self.by_uid.get_mut(&pod)) {
+            known.ended.remove(name);
+            known.held.remove(name);
         }
         self.mark(pod);
     }

@@ -61,9 +61,14 @@ impl Hands {
 
     /// The engine, if there is one.
     pub(super) fn engine(&mut self) -> Option<&mut Engine<Kernel>> {
+        self.engine_or_trouble().ok()
+    }
+
+    /// The engine, or why there is none.
+    pub(super) fn engine_or_trouble(&mut self) -> Result<&mut Engine<Kernel>, &Trouble> {
         match self {
-            Self::Able(agent) => Some(&mut agent.engine),
-            Self::Unable(_) => None,
+            Self::Able(agent) => Ok(&mut agent.engine),
+            Self::Unable(unable) => Err(&unable.trouble),
         }
     }
 

@@ -20,6 +20,7 @@ pub mod containers;
 pub mod copies;
 pub mod enforce;
 mod hands;
+pub mod hold;
 pub mod keys;
 pub mod kubelet;
 pub mod notices;

@@ -27,6 +27,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::containers::Containers;
 use super::enforce::Enforce;
+use super::hold::Holds;
 use super::keys::PodKey;
 use super::rule_maps::{RuleMapError, RuleMaps};
 use crate::agent::chain;
@@ -43,6 +44,16 @@ pub struct Trouble {
     pub reason: &'static str,
     /// As a sentence.
     pub message: String,
+}
+
+impl Trouble {
+    /// None yet, as far as anybody knows.
+    pub(super) fn on_their_way() -> Self {
+        Self {
+            reason: "RulesOnTheirWay",
+            message: "the rules are being fetched".to_owned(),
+        }
+    }
 }
 
 impl From<&EngineError> for Trouble {
@@ -95,6 +106,8 @@ pub(super) struct Pod {
     pub(super) ended: BTreeSet<String>,
     /// What the engine said, by container name.
     pub(super) troubles: BTreeMap<String, Trouble>,
+    /// Names whose containers the runtime was told not to start, and why.
+    pub(super) held: BTreeMap<String, Trouble>,
 }
 
 impl Pod {
@@ -132,6 +145,10 @@ pub struct Pods {
     /// Pods whose status may have changed.
     pub(super) changed: BTreeSet<PodUid>,
     pub(super) armings: Vec<Arming>,
+    /// The containers that must not start without their rules.
+    holds: Holds,
+    /// The runtime starts containers without asking.
+    pub(super) is_unasked: bool,
     /// When the kernel's containers were read last.
     pub(super) compared: Option<Instant>,
 }
@@ -151,6 +168,7 @@ impl Pods {
             if let Some(pod) = self.by_uid.get_mut(&before) {
                 pod.plan.clear();
             }
+            self.holds.set(before, &[]);
             self.marked.insert(before);
         }
         let (Some(uid), Some(wanted)) = (uid, wanted) else {
@@ -165,6 +183,7 @@ impl Pods {
             whole: None,
             ended: BTreeSet::new(),
             troubles: BTreeMap::new(),
+            held: BTreeMap::new(),
         });
         self.changed.insert(uid);
         let is_new = before != Some(uid) || pod.owner != wanted.owner;
@@ -173,8 +192,14 @@ impl Pods {
             return is_new;
         }
         pod.plan = wanted.spec.containers;
+        self.holds.set(uid, &pod.plan);
         self.marked.insert(uid);
         true
+    }
+
+    /// The containers that must not start without their rules, now and later.
+    pub fn holds(&self) -> Holds {
+        self.holds.clone()
     }
 
     /// The pod's UID as its cgroup carries it.

@@ -11,7 +11,7 @@ use super::containers::Named;
 use crate::agent::chain;
 use crate::cri::{self, CriError};
 use crate::nri::messages::{Container, Pod};
-use crate::nri::{self, Link, Request};
+use crate::nri::{self, Link, Request, Unanswered};
 
 /// Between two questions.
 const ASK: Duration = Duration::from_millis(500);
@@ -35,10 +35,15 @@ pub(super) type Answer = Result<Vec<cri::Container>, CriError>;
 
 impl Runtime {
     /// Listens to NRI, and asks CRI on `cri`, or where some runtime listens.
-    pub(super) fn new(nri: PathBuf, cri: Option<PathBuf>) -> std::io::Result<Self> {
+    /// `unanswered` speaks for whoever doesn't answer NRI in time.
+    pub(super) fn new(
+        nri: PathBuf,
+        cri: Option<PathBuf>,
+        unanswered: Unanswered,
+    ) -> std::io::Result<Self> {
         let (sender, requests) = mpsc::channel(REQUESTS);
         Ok(Self {
-            link: nri::start(nri, sender)?,
+            link: nri::start(nri, sender, unanswered)?,
             requests,
             socket: cri,
             answers: mpsc::channel(1),

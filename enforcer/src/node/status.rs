@@ -7,10 +7,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use bartizan_crds::{ContainerEnforcement, ContainerReport, ContainerState, PodEnforcementStatus};
+use bartizan_crds::{
+    ContainerEnforcement, ContainerReport, ContainerState, HoldState, PodEnforcementStatus,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::containers::{Container, ran_before, unprotected_micros};
+use super::hold::{must_wait, withheld};
 use super::keys::PodKey;
 use super::pods::{Pod, Pods, Trouble};
 use crate::kubepods::PodUid;
@@ -45,17 +48,22 @@ impl Pods {
         let mut containers = Vec::new();
         let (mut armed, mut all) = (0, 0);
         for plan in &pod.plan {
-            let Some(planned) = &plan.rule_map else {
+            if plan.rule_map.is_none() && !must_wait(plan) {
                 continue;
+            }
+            let pending = |trouble| because(report(plan, ContainerState::Pending), trouble);
+            let held = pod.held.get(&plan.name);
+            let mut report = match (held, unable, &plan.rule_map) {
+                (Some(trouble), ..) => pending(trouble),
+                (None, Some(trouble), _) => failed(plan, trouble),
+                (None, None, None) => pending(&withheld(plan)),
+                (None, None, Some(planned)) => self.report(pod, plan, planned, &own),
             };
-            let report = match unable {
-                Some(trouble) => failed(plan, trouble),
-                None => self.report(pod, plan, planned, &own),
-            };
+            report.hold = self.hold(pod, plan);
             if report.state != ContainerState::Ended {
                 all += 1;
             }
-            if report.state == ContainerState::Armed && report.rule_map.as_ref() == Some(planned) {
+            if report.state == ContainerState::Armed && report.rule_map == plan.rule_map {
                 armed += 1;
             }
             containers.push(report);
@@ -63,6 +71,18 @@ impl Pods {
         PodEnforcementStatus {
             armed: (!containers.is_empty()).then(|| format!("{armed}/{all}")),
             containers,
+        }
+    }
+
+    fn hold(&self, pod: &Pod, plan: &ContainerEnforcement) -> Option<HoldState> {
+        if pod.held.contains_key(&plan.name) {
+            Some(HoldState::Waiting)
+        } else if !must_wait(plan) {
+            None
+        } else if self.is_unasked {
+            Some(HoldState::Impossible)
+        } else {
+            Some(HoldState::Kept)
         }
     }
 
@@ -137,10 +157,7 @@ impl Pods {
                 Some(trouble) => failed(plan, &trouble),
                 None => because(
                     report(plan, ContainerState::Pending),
-                    &Trouble {
-                        reason: "RulesOnTheirWay",
-                        message: "the rules are being fetched".to_owned(),
-                    },
+                    &Trouble::on_their_way(),
                 ),
             },
         }
@@ -154,6 +171,7 @@ fn report(plan: &ContainerEnforcement, state: ContainerState) -> ContainerReport
         rule_map: None,
         since: None,
         unprotected_micros: None,
+        hold: None,
         reason: None,
         message: None,
     }

@@ -24,13 +24,16 @@ use crate::agent::chain;
 use crate::args::Node;
 use crate::cgroup::{Cgroup, Hierarchy};
 use crate::failure::Failure;
-use crate::metrics::NodeFacts;
+use crate::metrics::{NodeFacts, NriFacts};
 use crate::nri::{Event, Request};
 use crate::report::Record;
 use crate::watch::Watch;
 
 /// How often the cgroups are looked at although nothing was notified.
 const SCAN: Duration = Duration::from_secs(2);
+/// How long the runtime may be away before it counts as one that doesn't ask: it restarts,
+/// and is found again.
+const AWAY: Duration = Duration::from_secs(10);
 /// Updates on their way; a full channel slows the watch down.
 const UPDATES: usize = 1_024;
 
@@ -61,6 +64,8 @@ pub(super) struct Work {
     server: Server,
     updates: mpsc::Receiver<Update>,
     runtime: Runtime,
+    /// Since when no runtime has been asking.
+    away: Option<Instant>,
     /// The kubelet's own cgroups that the kernel knows.
     parents: Vec<Cgroup>,
     cgroups: Watch,
@@ -87,6 +92,14 @@ impl Work {
             unconfirmed.insert(key);
         }
         tracing::info!(pods = unconfirmed.len(), "known from before");
+        // By now it is known which containers have to wait.
+        let holds = pods.holds();
+        let runtime = Runtime::new(
+            args.nri_socket.clone(),
+            args.cri_socket.clone(),
+            Box::new(move |event| holds.unanswered(event)),
+        )
+        .context("cannot listen to the container runtime")?;
         let publisher = Publisher::new(client.clone(), args.name.clone());
         let (sender, updates) = mpsc::channel(UPDATES);
         let server = Server::new(client, sender);
@@ -108,8 +121,8 @@ impl Work {
             denied,
             server,
             updates,
-            runtime: Runtime::new(args.nri_socket.clone(), args.cri_socket.clone())
-                .context("cannot listen to the container runtime")?,
+            runtime,
+            away: None,
             parents: Vec::new(),
             cgroups: Watch::new().context("cannot watch the cgroups")?,
             scan: Instant::now(),
@@ -194,6 +207,14 @@ impl Work {
             // Those that were on disk are in the kernel at once.
             next = now;
         }
+        if self.runtime.link().is_connected() {
+            self.away = None;
+            self.pods.set_asked(true);
+        } else {
+            let back = *self.away.get_or_insert(now) + AWAY;
+            self.pods.set_asked(now < back);
+            next = if now < back { next.min(back) } else { next };
+        }
         for (key, status) in self.pods.changed_statuses(self.hands.trouble()) {
             self.statuses.want(&key, status);
         }
@@ -206,7 +227,12 @@ impl Work {
         }
         let link = self.runtime.link();
         self.facts.copy_errors = self.copies.errors();
-        self.facts.nri = (link.is_connected(), link.sessions(), link.late());
+        self.facts.nri = NriFacts {
+            connected: link.is_connected(),
+            sessions: link.sessions(),
+            late: link.late(),
+            refused: link.refused(),
+        };
         self.hands.say(self.facts.clone());
         let deadlines = [self.pods.deadline(), self.statuses.deadline()];
         deadlines.into_iter().flatten().fold(next, Instant::min)
@@ -254,9 +280,9 @@ impl Work {
                 }
             }
             Event::Creating(pod, container) => {
-                if let Some(named) = runtime::container(pod, container) {
-                    self.pods.name(named);
-                }
+                let engine = self.hands.engine_or_trouble();
+                let answer = self.pods.create(pod, container, engine, now);
+                return request.answer(answer);
             }
             Event::Starting(pod, container) => {
                 // Its cgroup is there, and so are its mounts.

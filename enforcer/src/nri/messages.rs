@@ -1,6 +1,11 @@
 //! The calls of NRI, as much of them as is used.
 
+use std::collections::BTreeMap;
+
 use crate::protobuf::{DecodeError, Fields, Message};
+
+/// What keys of our annotations begin with.
+const OWN: &str = "bartizan.dev/";
 
 /// A pod as a runtime tells of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -9,6 +14,12 @@ pub struct Pod {
     pub id: String,
     /// Its UID as its cgroup carries it.
     pub uid: String,
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Those of its annotations that are addressed to us: others can be large.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// A container as a runtime tells of it.
@@ -202,11 +213,33 @@ fn read_pod(bytes: &[u8]) -> Result<Pod, DecodeError> {
         let field = field?;
         match field.number {
             1 => pod.id = field.text()?,
+            2 => pod.name = field.text()?,
             3 => pod.uid = field.text()?,
+            4 => pod.namespace = field.text()?,
+            6 => {
+                let (key, value) = read_entry(field.bytes()?)?;
+                if key.starts_with(OWN) {
+                    pod.annotations.insert(key, value);
+                }
+            }
             _ => {}
         }
     }
     Ok(pod)
+}
+
+/// An entry of a map of texts.
+fn read_entry(bytes: &[u8]) -> Result<(String, String), DecodeError> {
+    let (mut key, mut value) = (String::new(), String::new());
+    for field in Fields::new(bytes) {
+        let field = field?;
+        match field.number {
+            1 => key = field.text()?,
+            2 => value = field.text()?,
+            _ => {}
+        }
+    }
+    Ok((key, value))
 }
 
 fn read_container(bytes: &[u8]) -> Result<Container, DecodeError> {

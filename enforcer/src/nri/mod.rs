@@ -55,6 +55,7 @@ pub struct Link {
     connected: AtomicBool,
     sessions: AtomicU64,
     late: AtomicU64,
+    refused: AtomicU64,
 }
 
 impl Link {
@@ -72,15 +73,28 @@ impl Link {
     pub fn late(&self) -> u64 {
         self.late.load(Relaxed)
     }
+
+    /// Containers that it was told not to create.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
+    }
 }
+
+/// The answer to an event that the main loop doesn't look at in time.
+pub type Unanswered = Box<dyn Fn(&Event) -> Result<(), String> + Send>;
 
 /// Connects to the socket, again and again, from a thread that lives as long as the program;
 /// events go to `requests`.
-pub fn start(path: PathBuf, requests: mpsc::Sender<Request>) -> std::io::Result<Arc<Link>> {
+pub fn start(
+    path: PathBuf,
+    requests: mpsc::Sender<Request>,
+    unanswered: Unanswered,
+) -> std::io::Result<Arc<Link>> {
     let link = Arc::new(Link::default());
     let mut plugin = Plugin {
         link: Arc::clone(&link),
         requests,
+        unanswered,
     };
     thread::Builder::new()
         .name("nri".to_owned())
@@ -91,6 +105,7 @@ pub fn start(path: PathBuf, requests: mpsc::Sender<Request>) -> std::io::Result<
 struct Plugin {
     link: Arc<Link>,
     requests: mpsc::Sender<Request>,
+    unanswered: Unanswered,
 }
 
 impl Plugin {
@@ -127,16 +142,27 @@ impl Handler for Plugin {
     }
 
     fn handle(&mut self, event: Event, patience: Duration) -> Result<(), String> {
+        let unanswered = (self.unanswered)(&event);
         let (answer, answered) = answers::sync_channel(1);
         let request = Request { event, answer };
-        if self.requests.blocking_send(request).is_err() {
-            return Ok(());
+        let sent = self.requests.blocking_send(request);
+        let answer = match sent.map(|()| answered.recv_timeout(patience)) {
+            Ok(Ok(answer)) => answer,
+            // The program ends.
+            Err(_) => unanswered,
+            Ok(Err(_)) => {
+                if unanswered.is_ok() {
+                    self.link.late.fetch_add(1, Relaxed);
+                    tracing::warn!("the runtime went on before its container's rules were there");
+                }
+                unanswered
+            }
+        };
+        if let Err(reason) = &answer {
+            self.link.refused.fetch_add(1, Relaxed);
+            tracing::warn!("{reason}");
         }
-        answered.recv_timeout(patience).unwrap_or_else(|_| {
-            self.link.late.fetch_add(1, Relaxed);
-            tracing::warn!("the runtime went on before its container's rules were there");
-            Ok(())
-        })
+        answer
     }
 }
 

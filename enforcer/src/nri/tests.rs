@@ -104,6 +104,14 @@ fn pod() -> Body {
         .bytes(1, "sandbox")
         .bytes(2, "web-1")
         .bytes(3, "uid")
+        .bytes(4, "shop")
+        .bytes(6, Body::new().bytes(1, "kubernetes.io/x").bytes(2, "y"))
+        .bytes(
+            6,
+            Body::new()
+                .bytes(1, "bartizan.dev/startup")
+                .bytes(2, "Hold"),
+        )
 }
 
 fn container(name: &str) -> Body {
@@ -166,6 +174,9 @@ fn known_pod() -> messages::Pod {
     messages::Pod {
         id: "sandbox".to_owned(),
         uid: "uid".to_owned(),
+        name: "web-1".to_owned(),
+        namespace: "shop".to_owned(),
+        annotations: [("bartizan.dev/startup".to_owned(), "Hold".to_owned())].into(),
     }
 }
 
@@ -272,7 +283,11 @@ fn the_runtime_goes_on_when_the_main_loop_is_slow_and_is_found_again() {
     let path = dir.path().join("nri.sock");
     let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
     let (sender, mut requests) = mpsc::channel(4);
-    let link = start(path, sender).unwrap();
+    let held = |event: &Event| match event {
+        Event::Creating(_, container) if container.name == "held" => Err("busy".to_owned()),
+        _ => Ok(()),
+    };
+    let link = start(path, sender, Box::new(held)).unwrap();
     let both = Body::new().bytes(1, pod()).bytes(2, container("web"));
     for session in 1..=2 {
         let mut runtime = Runtime::new(listener.accept().unwrap().0);
@@ -288,5 +303,11 @@ fn the_runtime_goes_on_when_the_main_loop_is_slow_and_is_found_again() {
         let request = requests.blocking_recv().unwrap();
         assert_eq!(request.event, Event::Creating(known_pod(), named("web")));
         request.answer(Ok(()));
+        // But not with one that must not start without its rules.
+        let held = Body::new().bytes(1, pod()).bytes(2, container("held"));
+        let refusal = runtime.call("CreateContainer", &held).unwrap_err();
+        assert_eq!(refusal, (9, "busy".to_owned()));
+        assert_eq!((link.late(), link.refused()), (session, session));
+        drop(requests.blocking_recv());
     }
 }

@@ -103,6 +103,7 @@ impl Files {
                 agent.policies.errors.clear();
                 agent.policies.policies = policies.len();
                 agent.policies.applied += 1;
+                policies.warn_of_holds();
                 tracing::info!(
                     policies = policies.len(),
                     workloads = applied.changed,

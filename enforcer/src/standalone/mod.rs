@@ -33,6 +33,7 @@ pub fn run(args: &Standalone) -> Result<u8, Failure> {
         return Err(anyhow!("standard input can't be watched: give policy files").into());
     }
     let policies = Policies::read(&args.common.files)?;
+    policies.warn_of_holds();
     let hierarchy = Hierarchy::find()?;
     let denials = agent::denials(args.common.denials.as_deref())?;
     // A typo in a path must not look like a workload that hasn't started.

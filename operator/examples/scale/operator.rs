@@ -124,6 +124,7 @@ fn armed(spec: &PodEnforcementSpec) -> PodEnforcementStatus {
             rule_map: container.rule_map.clone(),
             since: Some(Time(Timestamp::UNIX_EPOCH)),
             unprotected_micros: Some(-1_000),
+            hold: None,
             reason: None,
             message: None,
         })

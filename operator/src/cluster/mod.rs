@@ -10,6 +10,7 @@
 //! its selector once with the labels of the pods in its scope.
 
 mod company;
+mod holding;
 mod index;
 mod keys;
 mod links;
@@ -36,7 +37,7 @@ pub use objects::{
 pub use plan::{PlannedContainer, PodPlan, Withheld};
 pub use refusal::{MAX_PUBLISHED, Publication, Refusal, Unreachable, publish};
 pub use standing::Standing;
-pub use status::{ACCEPTED, CONFLICTED, ENFORCED, UNREACHABLE};
+pub use status::{ACCEPTED, CONFLICTED, ENFORCED, HOLDS, UNREACHABLE};
 
 use links::Links;
 

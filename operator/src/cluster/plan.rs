@@ -8,19 +8,25 @@
 //!   rule map.
 //! - Policies that don't fit together change nothing for containers that have a rule map.
 //!   New containers get as many of them as fit: those that block first, then the
-//!   cluster's before the namespace's.
+//!   cluster's before the namespace's. One that a policy with `startup: Hold` doesn't
+//!   fit into is not started.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use bartizan_crds::{ContainerEnforcement, PodEnforcementSpec};
+use bartizan_crds::{ContainerEnforcement, PodEnforcementSpec, Startup};
+use bartizan_policy::link;
 use bartizan_policy::rule_map::Mode;
 
-use super::Cluster;
 use super::keys::{PodKey, PolicyKey};
 use super::links::{Accepted, Link, Links};
 use super::objects::PublishedRuleMap;
 use super::refusal::Refusal;
+use super::{Cluster, RuleMapRecord};
+
+/// Policies that a `PodEnforcement` names as withheld from a container.
+const MAX_WITHHELD: usize = 16;
 
 /// What should be for a pod.
 #[derive(Clone, Debug, Default)]
@@ -126,11 +132,13 @@ impl Cluster {
                 .filter_map(|key| Some((key, policies.get(key)?.accepted.as_ref()?)))
                 .filter(|(_, accepted)| accepted.policy.selects_container(&container.name))
                 .collect();
-            let current = current.and_then(|spec| {
+            let before = current.and_then(|spec| {
                 let mut all = spec.containers.iter();
-                let same = all.find(|one| one.name == container.name)?;
-                same.rule_map.as_deref()
+                all.find(|one| one.name == container.name)
             });
+            let current = before.and_then(|before| before.rule_map.as_deref());
+            let policies = selecting.iter().map(|(_, accepted)| &*accepted.policy);
+            let mut startup = link::startup(policies);
             let mut planned = PlannedContainer {
                 name: container.name.clone(),
                 ..PlannedContainer::default()
@@ -140,7 +148,15 @@ impl Cluster {
                 let mut inside = rule_maps.get(name)?.map.policies.iter();
                 Some((name, inside.find_map(|key| unreadable.get(key).cloned())?))
             });
+            let holding = selecting
+                .iter()
+                .filter(|(_, it)| it.policy.holds_containers());
+            let holding: Vec<Arc<PolicyKey>> = holding.map(|(key, _)| Arc::clone(key)).collect();
             if let Some((name, unreadable)) = kept {
+                // The policy that can't be read may be the one that said so.
+                if let Some(before) = before.filter(|before| before.startup == Startup::Hold) {
+                    startup = before.startup;
+                }
                 planned.rule_map = Some(name.to_owned());
                 planned.withheld = keys(&selecting);
                 planned.why = Some(Withheld::Kept(unreadable));
@@ -175,10 +191,13 @@ impl Cluster {
                 kind: container.kind,
                 image: container.image.clone(),
                 rule_map: planned.rule_map.clone(),
+                startup,
+                withheld: absent(&holding, &planned, rule_maps),
             });
             plan.containers.push(planned);
         }
-        let selected = spec.containers.iter().any(|one| one.rule_map.is_some());
+        let mut containers = spec.containers.iter();
+        let selected = containers.any(|one| one.rule_map.is_some() || !one.withheld.is_empty());
         plan.spec = selected.then_some(spec);
         plan
     }
@@ -202,6 +221,23 @@ fn missing(
         Ok(link) if *link.name == *name => keys(&outside),
         _ => keys(selecting),
     }
+}
+
+/// Those of some policies that a container has no rules of, in no generation.
+fn absent(
+    policies: &[Arc<PolicyKey>],
+    planned: &PlannedContainer,
+    rule_maps: &HashMap<String, RuleMapRecord>,
+) -> Vec<String> {
+    // What was linked for this plan has all that isn't withheld.
+    let kept = planned.rule_map.as_ref().filter(|_| planned.link.is_none());
+    let kept = kept.and_then(|name| rule_maps.get(name));
+    let is_inside = |key: &PolicyKey| kept.is_some_and(|it| it.map.policies.contains(key));
+    let absent = policies
+        .iter()
+        .filter(|key| planned.withheld.contains(key) && !is_inside(key));
+    let names = absent.map(ToString::to_string);
+    names.take(MAX_WITHHELD).collect()
 }
 
 fn add(links: &mut Vec<Arc<Link>>, link: Arc<Link>) {

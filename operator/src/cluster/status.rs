@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bartizan_crds::{ContainerCounts, ContainerReport, ContainerState, NodeBehind, PolicyStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::holding::Holding;
 use super::keys::{PodKey, PolicyKey};
 use super::links::{Accepted, Link};
 use super::plan::{PlannedContainer, Withheld};
@@ -23,7 +24,9 @@ pub const ACCEPTED: &str = "Accepted";
 pub const ENFORCED: &str = "Enforced";
 /// Condition: the policy is withheld from containers because of others.
 pub const CONFLICTED: &str = "Conflicted";
-
+/// Condition of a policy with `startup: Hold`: no container that it selects starts without
+/// its rules.
+pub const HOLDS: &str = "Holds";
 /// Condition: rules of the policy never decide anything.
 pub const UNREACHABLE: &str = "Unreachable";
 
@@ -40,6 +43,8 @@ struct Tally {
     /// A container that the policy is withheld from, and why.
     withheld: Option<(PodKey, String, Withheld)>,
     withheld_from: usize,
+    /// What is said of containers that have to wait for it.
+    holding: Holding,
     /// The rule maps that it is in.
     links: BTreeMap<Arc<str>, Arc<Link>>,
 }
@@ -82,6 +87,11 @@ impl Cluster {
         }
         if !unreachable.is_empty() {
             conditions.push(condition(UNREACHABLE, true, "NeverDecides", unreachable));
+        }
+        let accepted = record.accepted.as_ref();
+        if accepted.is_some_and(|accepted| accepted.policy.holds_containers()) {
+            let (holds, reason, message) = tally.holding.said();
+            conditions.push(condition(HOLDS, holds, reason, message));
         }
         let mut behind: Vec<NodeBehind> = tally.nodes.into_values().collect();
         behind.sort_by(|a, b| (time(a), &a.node).cmp(&(time(b), &b.node)));
@@ -142,6 +152,8 @@ impl Cluster {
                 continue;
             }
             tally.counts.selected += 1;
+            let place = (pod, container.name.as_str(), record.pod.node.as_deref());
+            tally.holding.add(place, report);
             let withheld = planned.filter(|planned| planned.withheld.contains(key));
             if let Some(why) = withheld.and_then(|planned| planned.why.as_ref()) {
                 tally.withheld_from += 1;

@@ -1,8 +1,8 @@
 //! Plans and statuses of small clusters, built by hand.
 
 use bartizan_crds::{
-    ContainerKind, ContainerReport, ContainerState, PodEnforcementSpec, PodEnforcementStatus,
-    PolicyStatus,
+    ContainerEnforcement, ContainerKind, ContainerReport, ContainerState, PodEnforcementSpec,
+    PodEnforcementStatus, PolicyStatus,
 };
 use bartizan_policy::selector::Labels;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -11,6 +11,8 @@ use serde_json::json;
 
 use super::*;
 use crate::review::{Answer, Review};
+
+mod holds;
 
 const DENY: &str = r#"{ "process": { "deny": [{ "paths": ["/a"] }] } }"#;
 
@@ -95,6 +97,7 @@ fn report(cluster: &mut Cluster, pod: &PodKey, state: ContainerState, reason: Op
         rule_map: container.rule_map.clone(),
         since: None,
         unprotected_micros: None,
+        hold: None,
         reason: reason.map(str::to_owned),
         message: None,
     });
@@ -376,25 +379,33 @@ fn a_condition_keeps_its_time_until_its_status_flips() {
     assert_eq!(times, [1000, 2000], "Accepted stays, Enforced flips");
 }
 
+/// More than half of the rules that a container may have.
+fn many(letter: char, startup: &str) -> String {
+    let paths: Vec<_> = (0..3000)
+        .map(|number| json!({ "paths": [format!("/{letter}{number}")] }))
+        .collect();
+    let rules = json!({ "deny": paths });
+    let chown: Vec<_> = (0..3000)
+        .map(|_| json!({ "capabilities": ["CHOWN"] }))
+        .collect();
+    json!({
+        "mode": "Enforce",
+        "startup": startup,
+        "process": rules,
+        "files": rules,
+        "capabilities": { "deny": chown },
+    })
+    .to_string()
+}
+
 #[test]
 fn policies_that_do_not_fit_together_change_nothing_for_containers_that_have_rules() {
-    // Each has more than half of the rules that a container may have.
-    let many = |letter: char| {
-        let paths: Vec<_> = (0..3000)
-            .map(|number| json!({ "paths": [format!("/{letter}{number}")] }))
-            .collect();
-        let rules = json!({ "deny": paths });
-        json!({ "mode": "Enforce", "process": rules, "files": rules, "capabilities": {
-            "deny": (0..3000).map(|_| json!({ "capabilities": ["CHOWN"] })).collect::<Vec<_>>(),
-        } })
-        .to_string()
-    };
     let mut cluster = cluster(vec![
-        policy("a", 1, "web", &many('a')),
+        policy("a", 1, "web", &many('a', "Report")),
         Change::Pod(key("one"), Some(pod("web", &["c"]))),
     ]);
     let before = write(&mut cluster, &key("one"));
-    cluster.apply(policy("b", 1, "web", &many('b')));
+    cluster.apply(policy("b", 1, "web", &many('b', "Report")));
     assert_eq!(write(&mut cluster, &key("one")), before);
     // A new pod gets what fits, and the rest is said.
     cluster.apply(Change::Pod(key("two"), Some(pod("web", &["c"]))));

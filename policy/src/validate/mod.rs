@@ -130,6 +130,7 @@ fn policy(
         selector: pods,
         namespace_selector: namespaces,
         containers,
+        startup: spec.startup,
         rules,
         origin: None,
     };

@@ -74,6 +74,7 @@ pub(crate) async fn report(
             rule_map: container.rule_map,
             since: None,
             unprotected_micros: Some(-1500),
+            hold: None,
             reason: None,
             message: None,
         })
