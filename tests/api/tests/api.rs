@@ -12,6 +12,8 @@ mod enforcer;
 mod faults;
 #[path = "api/harness.rs"]
 mod harness;
+#[path = "api/holds.rs"]
+mod holds;
 #[path = "api/kinds.rs"]
 mod kinds;
 #[path = "api/large.rs"]

@@ -10,9 +10,9 @@ use crate::wait::eventually;
 /// How many nodes can enforce: with two, the second can't.
 const ABLE: u64 = 1;
 /// What runc and shells say of EACCES.
-const DENIED: &str = "ermission denied";
+pub(super) const DENIED: &str = "ermission denied";
 /// Answers without any network.
-const WGET: [&str; 2] = ["/usr/bin/wget", "--help"];
+pub(super) const WGET: [&str; 2] = ["/usr/bin/wget", "--help"];
 
 pub(super) fn cases() -> Vec<Case> {
     vec![

@@ -2,6 +2,7 @@
 
 mod enforcement;
 mod faults;
+mod hold;
 mod install;
 mod isolation;
 mod nodes;
@@ -15,6 +16,7 @@ pub(crate) fn all() -> Vec<Case> {
     let mut cases = install::cases();
     cases.extend(policies::cases());
     cases.extend(enforcement::cases());
+    cases.extend(hold::cases());
     cases.extend(isolation::cases());
     cases.extend(startup::cases());
     cases.extend(nodes::cases());
