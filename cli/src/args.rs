@@ -61,10 +61,10 @@ pub(crate) struct Explain {
     #[arg(short, long, value_name = "NS", value_parser = namespace)]
     pub(crate) namespace: Option<String>,
     /// A label of the workload's namespace, for cluster policies
-    #[arg(long, value_name = "KEY=VALUE", value_parser = label, requires = "namespace")]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = validate::label, requires = "namespace")]
     pub(crate) namespace_label: Vec<(String, String)>,
     /// A label of the workload; can be given several times
-    #[arg(short, long, value_name = "KEY=VALUE", value_parser = label)]
+    #[arg(short, long, value_name = "KEY=VALUE", value_parser = validate::label)]
     pub(crate) label: Vec<(String, String)>,
     /// The name of the container; without it a policy with `containers` holds only if
     /// one of them is `*`
@@ -111,16 +111,6 @@ Examples:
   bartizan explain -f web.yaml -n shop -l app=web connect tcp 10.0.0.1:443
   bartizan explain -f web.yaml -o json capability NET_RAW"
     )
-}
-
-/// `KEY=VALUE` of a label.
-fn label(text: &str) -> Result<(String, String), String> {
-    let Some((key, value)) = text.split_once('=') else {
-        return Err("write KEY=VALUE".to_owned());
-    };
-    validate::label_key(key).map_err(|error| error.to_string())?;
-    validate::label_value(value).map_err(|error| error.to_string())?;
-    Ok((key.to_owned(), value.to_owned()))
 }
 
 fn namespace(text: &str) -> Result<String, NameError> {

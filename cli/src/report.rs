@@ -7,7 +7,7 @@ use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
 
 use bartizan_policy::load::{Diagnostic, Diagnostics};
-use bartizan_policy::printable::{Printable, is_printable};
+use bartizan_policy::printable::{Printable, PrintableJson};
 use serde::Serialize;
 
 use crate::args::Output;
@@ -38,21 +38,11 @@ impl Lines {
         let _ = writeln!(self.0, "{}", Printable(&line));
     }
 
-    /// Adds a value as JSON. What wouldn't be seen is written as `\uNNNN`.
+    /// Adds a value as JSON.
     pub(crate) fn add_json(&mut self, value: &impl Serialize) {
         let json = serde_json::to_string_pretty(value)
             .expect("structs and lists of texts and numbers are JSON");
-        for c in json.chars() {
-            if c == '\n' || is_printable(c) {
-                self.0.push(c);
-            } else {
-                // Only texts have such characters.
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    let _ = write!(self.0, "\\u{unit:04x}");
-                }
-            }
-        }
-        self.0.push('\n');
+        let _ = writeln!(self.0, "{}", PrintableJson(&json));
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use bartizan_policy::link::Workload;
+use bartizan_policy::validate::{self, NameError};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::engine::Identity;
@@ -74,10 +75,10 @@ pub struct Common {
     #[arg(short = 'f', long = "file", value_name = "PATH", required = true)]
     pub files: Vec<PathBuf>,
     /// The workloads' namespace. Without it, every policy counts as one of it.
-    #[arg(long, value_name = "NAMESPACE")]
+    #[arg(long, value_name = "NAMESPACE", value_parser = namespace)]
     pub namespace: Option<String>,
     /// Container name, for policies that select containers by name.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = container)]
     pub container: Option<String>,
     /// Serve /metrics, /healthz and /readyz on this address, such as 127.0.0.1:9464.
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -97,7 +98,7 @@ pub struct Run {
     #[command(flatten)]
     pub common: Common,
     /// Label that policies select by; can be repeated.
-    #[arg(short = 'l', long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    #[arg(short = 'l', long = "label", value_name = "KEY=VALUE", value_parser = validate::label)]
     pub labels: Vec<(String, String)>,
     /// Directory that becomes the command's root [default: the host's root].
     #[arg(long, value_name = "DIR")]
@@ -214,26 +215,28 @@ impl FromStr for Named {
             ..Self::default()
         };
         for part in parts {
-            match part.split_once('=') {
-                Some(("label", pair)) => named.labels.push(label(pair)?),
-                Some(("container", name)) => named.container = Some(name.to_owned()),
-                Some(("namespace", name)) => named.namespace = Some(name.to_owned()),
+            let field = match part.split_once('=') {
+                Some(("label", pair)) => validate::label(pair).map(|it| named.labels.push(it)),
+                Some(("container", name)) => container(name).map(|it| named.container = Some(it)),
+                Some(("namespace", name)) => namespace(name).map(|it| named.namespace = Some(it)),
                 _ => {
                     return Err(format!(
                         "`{part}` is none of label=KEY=VALUE, container=NAME, namespace=NAME"
                     ));
                 }
-            }
+            };
+            field.map_err(|error| error.to_string())?;
         }
         Ok(named)
     }
 }
 
-fn label(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(format!("`{text}` is no label: write KEY=VALUE")),
-    }
+fn namespace(text: &str) -> Result<String, NameError> {
+    validate::namespace(text).map(|()| text.to_owned())
+}
+
+fn container(text: &str) -> Result<String, NameError> {
+    validate::container_name(text).map(|()| text.to_owned())
 }
 
 /// The enforcer's own log.
@@ -300,7 +303,7 @@ mod tests {
     #[test]
     fn a_workload_has_its_own_labels_container_and_namespace() {
         let line = "e standalone -f d --namespace shop \
-                    --workload web=system.slice/web.service,label=app=web,label=tier=a=b \
+                    --workload web=system.slice/web.service,label=app=web,label=tier=front-1 \
                     --workload db=/sys/fs/cgroup/db,container=pg,namespace=data";
         let Command::Standalone(args) = parse(line).unwrap().command else {
             panic!("not standalone")
@@ -311,11 +314,32 @@ mod tests {
             PathBuf::from("system.slice/web.service")
         );
         assert_eq!(web.name, "web");
-        assert_eq!(web.workload.labels["tier"], "a=b");
+        assert_eq!(web.workload.labels["tier"], "front-1");
         assert_eq!(web.workload.namespace.as_deref(), Some("shop"));
         let db = args.workloads[1].identity(&args.common);
         assert_eq!(db.workload.container.as_deref(), Some("pg"));
         assert_eq!(db.workload.namespace.as_deref(), Some("data"));
+    }
+
+    #[test]
+    fn names_that_no_pod_can_have_are_refused_as_by_the_command_line_for_policies() {
+        for (option, expected) in [
+            ("--namespace Shop", "`Shop` is no name of a namespace"),
+            ("--container web_1", "`web_1` is no name of a container"),
+            ("--label app", "`app` is no label: write KEY=VALUE"),
+            ("--label app=-", "`-` is no value of a label"),
+        ] {
+            let error = parse(&format!("e run -f a.yaml {option} -- sh")).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+        for (fields, expected) in [
+            ("namespace=Shop", "`Shop` is no name of a namespace"),
+            ("container=", "`` is no name of a container"),
+            ("label=a/b/c=x", "`a/b/c` is no key of a label"),
+        ] {
+            let error = format!("web=x,{fields}").parse::<Named>().unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     #[test]

@@ -22,6 +22,25 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
+/// A JSON text that is safe to print: `\uNNNN` for whatever would not be seen, line breaks
+/// between its values aside. It says the same, since only its strings have such characters.
+pub struct PrintableJson<'a>(pub &'a str);
+
+impl fmt::Display for PrintableJson<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            if c == '\n' || is_printable(c) {
+                f.write_char(c)?;
+            } else {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    write!(f, "\\u{unit:04x}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Whether a character is seen and changes nothing but its own place: no control
 /// character, no line or paragraph separator, none that is invisible or changes the
 /// direction of what follows.
@@ -63,6 +82,19 @@ mod tests {
             Printable(text).to_string(),
             r"a\u{1b}[31m\n\t\u{9b}\u{7f}\u{202e}\u{feff} größe 日本 `\`"
         );
+    }
+
+    #[test]
+    fn json_says_the_same_and_nothing_else_to_a_terminal() {
+        let value =
+            serde_json::json!({ "a": "\u{9b}31m\u{202e}\u{7f}\u{e0001} \u{1b}\n日本 \"\\" });
+        let text = serde_json::to_string(&value).unwrap();
+        let printed = PrintableJson(&text).to_string();
+        assert!(printed.chars().all(is_printable), "{printed}");
+        assert!(printed.contains(r"\u202e\u007f\udb40\udc01"), "{printed}");
+        assert!(printed.contains("日本"), "{printed}");
+        let read: serde_json::Value = serde_json::from_str(&printed).unwrap();
+        assert_eq!(read, value);
     }
 
     #[test]

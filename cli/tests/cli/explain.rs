@@ -234,7 +234,7 @@ fn wrong_usage_and_invalid_policies_are_json_where_json_is_asked_for() {
         ),
         (
             "--output=json -l app exec /bin/sh",
-            "invalid value 'app' for '--label <KEY=VALUE>': write KEY=VALUE",
+            "invalid value 'app' for '--label <KEY=VALUE>': `app` is no label: write KEY=VALUE",
         ),
         (
             "-ojson",

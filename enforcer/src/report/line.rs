@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use bartizan_abi::op::Operation;
 use bartizan_abi::verdict::Outcome;
+use bartizan_policy::printable::PrintableJson;
 use bartizan_policy::rule_map::{Mode, PolicyInfo};
 use serde::Serialize;
 
@@ -116,9 +117,9 @@ impl<'a> Line<'a> {
 
     /// The line as text, with its newline.
     pub fn text(&self) -> String {
-        let mut text = serde_json::to_string(self).expect("strings and numbers always serialise");
-        text.push('\n');
-        text
+        let text = serde_json::to_string(self).expect("strings and numbers always serialise");
+        // Names of files are what somebody in a container wrote.
+        format!("{}\n", PrintableJson(&text))
     }
 }
 
@@ -206,5 +207,14 @@ pub(crate) mod tests {
     fn control_characters_cannot_end_a_line() {
         let text = Line::new(&record("/a\n{\"x\":1}"), 1).text();
         assert_eq!(text.matches('\n').count(), 1);
+        // Nor turn it around, nor reach a terminal.
+        let name = "/a\u{202e}txt.\u{9b}2J";
+        let text = Line::new(&record(name), 1).text();
+        assert!(
+            text.contains(r#""target":"/a\u202etxt.\u009b2J""#),
+            "{text}"
+        );
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["target"], name);
     }
 }

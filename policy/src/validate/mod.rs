@@ -19,7 +19,7 @@ use bartizan_crds::{
 };
 
 pub use field::{FieldPath, Problem, Segment};
-pub use names::{NameError, container_name, label_key, label_value, namespace};
+pub use names::{NameError, container_name, label, namespace};
 
 use crate::excerpt::excerpt;
 use crate::glob::Glob;

@@ -112,8 +112,18 @@ pub(crate) fn rule_name(text: &str) -> Result<(), NameError> {
     check(text, is_dns_label, "name of a rule", LABEL_RULE)
 }
 
+/// A label as command lines have it, `KEY=VALUE`.
+pub fn label(text: &str) -> Result<(String, String), NameError> {
+    let Some((key, value)) = text.split_once('=') else {
+        return Err(plain(text, "label", "write KEY=VALUE"));
+    };
+    label_key(key)?;
+    label_value(value)?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
 /// Checks the key of a label.
-pub fn label_key(text: &str) -> Result<(), NameError> {
+pub(crate) fn label_key(text: &str) -> Result<(), NameError> {
     let valid = |text: &str| match text.split_once('/') {
         Some((domain, name)) => is_dns_subdomain(domain) && is_qualified_name(name),
         None => is_qualified_name(text),
@@ -126,7 +136,7 @@ pub fn label_key(text: &str) -> Result<(), NameError> {
 }
 
 /// Checks the value of a label.
-pub fn label_value(text: &str) -> Result<(), NameError> {
+pub(crate) fn label_value(text: &str) -> Result<(), NameError> {
     if text.is_empty() || is_qualified_name(text) {
         Ok(())
     } else {
