@@ -1,8 +1,8 @@
 //! `bartizan check`: everything that is wrong with policy files.
 
 use bartizan_policy::combination::{Refusal, refusals};
-use bartizan_policy::link::{Workload, alone};
-use bartizan_policy::lint::{Cause, Said, lint};
+use bartizan_policy::link::Workload;
+use bartizan_policy::lint::warnings;
 use bartizan_policy::load::{Diagnostic, Diagnostics, Source, load};
 use bartizan_policy::policy::Policy;
 use bartizan_policy::selector::Labels;
@@ -72,29 +72,6 @@ fn count(number: usize, what: &str) -> String {
         (number, "policy") => format!("{number} policies"),
         (number, what) => format!("{number} {what}s"),
     }
-}
-
-/// What in a valid policy is probably not meant.
-fn warnings(policy: &Policy) -> Vec<Diagnostic> {
-    let Some(origin) = &policy.origin else {
-        return Vec::new();
-    };
-    let mut warnings = origin.warnings.clone();
-    // What other policies deny or allow by default may be in other files; what a policy's
-    // own rules make of another one holds anywhere.
-    if let Ok(map) = alone(policy) {
-        let dead = lint(&map).into_iter();
-        let dead = dead.filter(|finding| finding.cause != Cause::Idle);
-        warnings.extend(dead.map(|finding| Diagnostic {
-            file: origin.file.clone(),
-            line: origin.rules.get(finding.rule).copied(),
-            column: None,
-            field: None,
-            message: Said(&finding, &map).to_string(),
-        }));
-    }
-    warnings.sort_by_key(|warning| warning.line);
-    warnings
 }
 
 /// Why valid policies can't be enforced, at the policy that costs most.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bartizan_abi::op::Operation;
 use bartizan_abi::verdict::Outcome;
 use bartizan_policy::evaluate::evaluate;
+use bartizan_policy::lint::warnings;
 use bartizan_policy::load;
 use bartizan_policy::operation::{Caller, Name, Object, Request};
 use bartizan_policy::policy::Policy;
@@ -70,6 +71,7 @@ impl Cluster {
             Err(refusal) => return Answer::refused(&refusal),
         };
         let company = self.company(&review.key, &policy);
+        let own: Vec<String> = warnings(&policy).iter().map(ToString::to_string).collect();
         let (mut broken, mut unreachable) = (Vec::new(), Vec::new());
         for set in &company.sets {
             let others: Vec<&Policy> = set.others.iter().map(|one| &**one).collect();
@@ -95,18 +97,19 @@ impl Cluster {
             let together = together.as_ref().unwrap_or(&alone);
             broken.extend(broken_programs(set, &others, together));
             let mine = together.unreachable.iter();
-            let mine = mine.filter(|one| one.policy == review.key);
+            let mine = mine.filter(|one| one.policy == review.key && !own.contains(&one.said));
             unreachable.extend(mine.map(|one| format!("for {}, {}", set.place, one.said)));
         }
-        let mut warnings = Vec::new();
+        let mut said = Vec::new();
         if company.selected == 0 {
-            warnings.push("the policy selects no container that is there now".to_owned());
+            said.push("the policy selects no container that is there now".to_owned());
         }
         // The most important ones first: the rest is cut off.
-        warnings.extend(broken);
-        warnings.extend(unreachable);
-        warnings.truncate(MAX_WARNINGS);
-        Answer::Accepted { warnings }
+        said.extend(broken);
+        said.extend(own);
+        said.extend(unreachable);
+        said.truncate(MAX_WARNINGS);
+        Answer::Accepted { warnings: said }
     }
 }
 

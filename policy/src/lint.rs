@@ -5,7 +5,10 @@
 
 use std::fmt;
 
+use crate::link::alone;
+use crate::load::Diagnostic;
 use crate::pattern::{Component, Pattern, Token};
+use crate::policy::Policy;
 use crate::rule_map::{Cidr, Effect, Matcher, Mode, Rule, RuleMap};
 
 /// Rules above which nothing is looked for: pairs are compared.
@@ -43,6 +46,28 @@ pub fn lint(map: &RuleMap) -> Vec<Finding> {
     rules
         .filter_map(|(number, rule)| cause(map, number, rule))
         .collect()
+}
+
+/// What in a valid policy is probably not meant, whatever other policies there are; in the
+/// order of its lines, if it is from a file.
+pub fn warnings(policy: &Policy) -> Vec<Diagnostic> {
+    let mut warnings = policy.warnings.clone();
+    // What other policies deny or allow by default may be elsewhere; what a policy's own
+    // rules make of another one holds anywhere.
+    if let Ok(map) = alone(policy) {
+        let dead = lint(&map).into_iter();
+        let dead = dead.filter(|finding| finding.cause != Cause::Idle);
+        let origin = policy.origin.as_ref();
+        warnings.extend(dead.map(|finding| Diagnostic {
+            file: origin.map_or(String::new(), |origin| origin.file.clone()),
+            line: origin.and_then(|origin| origin.rules.get(finding.rule).copied()),
+            column: None,
+            field: None,
+            message: Said(&finding, &map).to_string(),
+        }));
+    }
+    warnings.sort_by_key(|warning| warning.line);
+    warnings
 }
 
 fn cause(map: &RuleMap, number: usize, rule: &Rule) -> Option<Finding> {
@@ -226,7 +251,6 @@ impl fmt::Display for Said<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::link::alone;
     use crate::load::{Source, load};
 
     #[track_caller]

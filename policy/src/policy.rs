@@ -28,6 +28,9 @@ pub struct Policy {
     /// Where the policy and each of its rules were written; `None` for one that
     /// doesn't come from a file.
     pub origin: Option<Origin>,
+    /// What in it was found to be valid, but probably not meant, as it was read;
+    /// [`crate::lint::warnings`] knows more.
+    pub warnings: Vec<Diagnostic>,
 }
 
 impl Policy {
@@ -68,6 +71,4 @@ pub struct Origin {
     pub line: u32,
     /// Lines of its rules, in the order of [`Policy::rules`].
     pub rules: Vec<u32>,
-    /// What in it is valid, but probably not meant.
-    pub warnings: Vec<Diagnostic>,
 }

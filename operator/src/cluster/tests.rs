@@ -10,9 +10,9 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
-use crate::review::{Answer, Review};
 
 mod holds;
+mod reviews;
 
 const DENY: &str = r#"{ "process": { "deny": [{ "paths": ["/a"] }] } }"#;
 
@@ -449,50 +449,4 @@ fn rules_that_never_decide_are_named_and_those_that_others_override() {
                  shop/q denies it all";
     let said = status(&cluster, "p");
     check_condition(&said, CONFLICTED, ("True", "Overridden", words));
-}
-
-#[test]
-fn a_warning_names_what_a_pod_itself_runs_and_would_be_denied() {
-    let mut web = pod("web", &["web"]);
-    web.containers[0].programs = vec![
-        Program {
-            role: "command",
-            path: "/usr/sbin/nginx".to_owned(),
-        },
-        Program {
-            role: "liveness probe",
-            path: "/bin/check".to_owned(),
-        },
-    ];
-    let cluster = cluster(vec![
-        policy(
-            "p",
-            1,
-            "web",
-            r#"{ "process": { "deny": [{ "paths": ["/bin/check"] }] } }"#,
-        ),
-        Change::Pod(key("one"), Some(web)),
-    ]);
-    let warnings = |mode: &str| {
-        let spec = format!(
-            r#"{{ "mode": "{mode}", "process": {{ "default": "Deny", "allow": [
-                {{ "paths": ["/bin/check"] }}] }} }}"#
-        );
-        let Change::Policy(key, Some(object)) = policy("q", 1, "web", &spec) else {
-            unreachable!("it is a policy");
-        };
-        let object = object.json;
-        match cluster.review(&Review { key, object }) {
-            Answer::Accepted { warnings } => warnings,
-            refused @ Answer::Refused { .. } => panic!("{refused:?}"),
-        }
-    };
-    // The probe would have been denied before.
-    let place = "for container web of pod shop/one, its command `/usr/sbin/nginx`";
-    let rule = "by rule process.default of policy shop/q";
-    assert_eq!(warnings("Enforce"), [format!("{place} is denied {rule}")]);
-    assert_eq!(
-        warnings("Audit"),
-        [format!("{place} would be denied {rule}")]
-    );
 }

@@ -6,11 +6,12 @@ use serde::Serialize;
 
 use super::shape::Finding;
 use crate::printable::Printable;
+use crate::validate::FieldPath;
 
 /// One thing that is wrong, where, and the way out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Diagnostic {
-    /// File name as the user gave it.
+    /// File name as the user gave it; empty for an object of the API server.
     pub file: String,
     /// Line, from 1; absent where the whole file is meant.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,6 +38,14 @@ impl Diagnostic {
         }
     }
 
+    /// About a field of an object of the API server.
+    pub(super) fn of_field(field: &FieldPath, message: String) -> Self {
+        Self {
+            field: Some(field.to_string()),
+            ..Self::of_file("", message)
+        }
+    }
+
     /// About a file as a whole.
     pub fn of_file(file: &str, message: impl Into<String>) -> Self {
         let file = file.to_owned();
@@ -57,10 +66,13 @@ impl fmt::Display for Diagnostic {
         for number in [self.line, self.column].into_iter().flatten() {
             write!(f, ":{number}")?;
         }
-        if let Some(field) = &self.field {
-            write!(f, ": {}", Printable(field))?;
+        if !self.file.is_empty() {
+            write!(f, ": ")?;
         }
-        write!(f, ": {}", Printable(&self.message))
+        if let Some(field) = &self.field {
+            write!(f, "{}: ", Printable(field))?;
+        }
+        write!(f, "{}", Printable(&self.message))
     }
 }
 

@@ -253,18 +253,18 @@ impl Reader<'_> {
             file: file.to_owned(),
             line: self.node.at.line,
             rules: lines.collect(),
-            warnings: checked
-                .warnings
-                .into_iter()
-                .map(|Problem { field, message }| {
-                    let at = locate(self.node, &field);
-                    let field = self.full(&field);
-                    Diagnostic::new(file, Finding { at, field, message })
-                })
-                .collect(),
         });
+        let warning = |Problem { field, message }| match self.file {
+            Some(file) => {
+                let at = locate(self.node, &field);
+                let field = self.full(&field);
+                Diagnostic::new(file, Finding { at, field, message })
+            }
+            None => Diagnostic::of_field(&field, message),
+        };
         Policy {
             origin,
+            warnings: checked.warnings.into_iter().map(warning).collect(),
             ..checked.policy
         }
     }

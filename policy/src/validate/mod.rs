@@ -133,6 +133,7 @@ fn policy(
         startup: spec.startup,
         rules,
         origin: None,
+        warnings: Vec::new(),
     };
     Ok(Checked {
         policy,
