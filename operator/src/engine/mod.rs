@@ -122,6 +122,8 @@ pub struct Engine {
     orphans: HashMap<PodKey, Instant>,
     /// Since when rule maps have had no user.
     unused: HashMap<String, Instant>,
+    /// Since when statuses have been waiting that can wait.
+    paced: HashMap<Arc<PolicyKey>, Instant>,
     /// The policy whose status was made last.
     last_status: Option<Arc<PolicyKey>>,
     /// Changes of policies that are not published everywhere.
@@ -159,6 +161,7 @@ impl Engine {
             retries: Retries::default(),
             orphans: HashMap::new(),
             unused: HashMap::new(),
+            paced: HashMap::new(),
             last_status: None,
             unpublished: Vec::new(),
         }

@@ -9,7 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{Engine, Task, occurrence};
-use crate::cluster::{Change, PodKey};
+use crate::cluster::{Change, PodKey, PolicyKey};
 
 /// How long statuses are made before everything else has its turn again.
 ///
@@ -17,6 +17,13 @@ use crate::cluster::{Change, PodKey};
 /// kept up to date would need, for every policy and node, its containers in the order of
 /// how long they wait, to spare that; and whatever is forgotten there would stay wrong.
 const STATUSES: Duration = Duration::from_millis(20);
+
+/// How long a status waits that has nothing new to say of its policy's own text.
+///
+/// An edit of one policy takes all its containers out of the kernel's newest rules and back,
+/// one report at a time, for every other policy that selects them as well: whoever looks is
+/// told how that ended, and the API server is spared the way there.
+const PACE: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Looks at what time decides.
@@ -52,7 +59,10 @@ impl Engine {
         let started = Instant::now();
         // Those after the one that was the last come first, so that none waits for ever.
         let last = self.last_status.take();
-        let dirty = self.cluster.take_policies().into_iter();
+        let dirty = self.cluster.take_policies();
+        // Those that wait are dirty all the time.
+        self.paced.retain(|key, _| dirty.contains(key));
+        let dirty = dirty.into_iter();
         let (early, late): (Vec<_>, Vec<_>) = dirty.partition(|key| Some(key) <= last.as_ref());
         self.last_status = last;
         for key in late.into_iter().chain(early) {
@@ -60,10 +70,12 @@ impl Engine {
             if self.busy.contains(&task)
                 || self.jobs.len() >= 2 * self.settings.concurrency
                 || started.elapsed() >= STATUSES
+                || self.is_early(&key, started)
             {
                 self.cluster.touch_policy(key);
                 continue;
             }
+            self.paced.remove(&key);
             self.last_status = Some(Arc::clone(&key));
             let Some(status) = self.cluster.status(&key, &now) else {
                 continue;
@@ -85,6 +97,14 @@ impl Engine {
                 Ok(change)
             });
         }
+    }
+
+    /// Whether the status of a policy can wait.
+    fn is_early(&mut self, key: &Arc<PolicyKey>, now: Instant) -> bool {
+        let said = self.cluster.observed_status(key);
+        let said = said.and_then(|status| status.observed_generation);
+        let generation = self.cluster.identity(key).map(|(_, generation)| generation);
+        said == generation && now < *self.paced.entry(Arc::clone(key)).or_insert(now) + PACE
     }
 
     /// Deletes rule maps that nothing has named for a while.
