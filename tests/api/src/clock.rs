@@ -14,8 +14,8 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that is ahead of the machine's.
-    pub fn ahead_by_days(cluster: &Cluster, days: u32) -> Result<Self> {
+    /// A clock that is ahead of the machine's, or behind by a negative number.
+    pub fn ahead_by_days(cluster: &Cluster, days: i32) -> Result<Self> {
         let clock = Self {
             offset: cluster.file("clock"),
         };
@@ -24,10 +24,10 @@ impl Clock {
     }
 
     /// Sets it; whoever uses it sees that at the next look.
-    pub fn set_ahead_by_days(&self, days: u32) -> Result<()> {
+    pub fn set_ahead_by_days(&self, days: i32) -> Result<()> {
         // Renamed, so that nobody reads a part of it.
         let new = self.offset.with_extension("new");
-        fs::write(&new, format!("+{days}d\n")).context("can't set a clock")?;
+        fs::write(&new, format!("{days:+}d\n")).context("can't set a clock")?;
         fs::rename(&new, &self.offset).context("can't set a clock")
     }
 

@@ -13,7 +13,7 @@ use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, T
 use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
 use kube::api::{Api, PostParams};
 use kube::{Client, Config};
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde_json::{Value, json};
 
 use crate::access::Access;
@@ -26,6 +26,9 @@ use crate::wait::{eventually, within};
 
 /// Longer than it ever took, also when both processors are busy with other things.
 const START: Duration = Duration::from_secs(90);
+
+/// File of the API server's certificate.
+const CERTIFICATE: &str = "api-server.crt";
 
 /// What a cluster consists of.
 #[derive(Clone, Debug, Default)]
@@ -81,10 +84,16 @@ impl Cluster {
         let address = Address::claim()?;
         let ip = address.ip;
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).context("can't make a key")?;
+        // Valid at all times, also for processes whose clock is wrong.
+        let certificate = CertificateParams::new([ip.to_string()])
+            .and_then(|params| params.self_signed(&key))
+            .context("can't make a certificate")?;
+        let certificate = folder.write(CERTIFICATE, &certificate.pem())?;
         let secrets = Secrets {
             admin_token: &random()?,
             private_key: &folder.write("service-accounts.key", &key.serialize_pem())?,
             public_key: &folder.write("service-accounts.pub", &key.public_key_pem())?,
+            certificate: &certificate,
         };
         let Setup {
             controllers,
@@ -98,13 +107,6 @@ impl Cluster {
         let etcd = Component::start_in(&logs, flags::etcd(ip, folder)?)?;
         let api_server = flags::api_server(ip, folder, &secrets, &api_flags)?;
         let api_server = Component::start_in(&logs, api_server)?;
-        let certificate = folder.data("certificates/apiserver.crt");
-        // The key is written after the certificate, which is whole by then.
-        let private_key = folder.data("certificates/apiserver.key");
-        within(START, "the API server has a certificate", async || {
-            Ok(private_key.exists().then_some(()))
-        })
-        .await?;
         let server = format!("https://{ip}:{API_PORT}");
         let user = json!({ "token": secrets.admin_token });
         let kubeconfig = folder.data("admin.kubeconfig");
@@ -308,7 +310,7 @@ impl Cluster {
 
     async fn access(&self, user: &Value) -> Result<Access> {
         let server = format!("https://{}:{API_PORT}", self.ip());
-        let certificate = self.folder.data("certificates/apiserver.crt");
+        let certificate = self.folder.data(CERTIFICATE);
         let kubeconfig = self
             .folder
             .data(&format!("user-{}.kubeconfig", self.next()));

@@ -29,6 +29,8 @@ pub(crate) struct Secrets<'a> {
     pub(crate) admin_token: &'a str,
     pub(crate) private_key: &'a Path,
     pub(crate) public_key: &'a Path,
+    /// Of the API server, for the same key.
+    pub(crate) certificate: &'a Path,
 }
 
 pub(crate) fn etcd(ip: Ipv4Addr, folder: &Folder) -> Result<Recipe> {
@@ -60,7 +62,8 @@ pub(crate) fn api_server(
         .flag("etcd-servers", format!("http://{ip}:{ETCD_PORT}"))
         .flag("bind-address", ip.to_string())
         .flag("secure-port", API_PORT.to_string())
-        .flag("cert-dir", folder.data("certificates"))
+        .flag("tls-cert-file", secrets.certificate)
+        .flag("tls-private-key-file", secrets.private_key)
         // Loopback addresses may not be advertised, and nobody looks this one up.
         .flag("advertise-address", "192.0.2.1")
         .flag("endpoint-reconciler-type", "none")
