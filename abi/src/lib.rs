@@ -23,6 +23,7 @@ pub mod bits;
 pub mod containers;
 pub mod event;
 pub mod fields;
+pub mod handover;
 pub mod limits;
 pub mod literal;
 pub mod maps;

@@ -5,6 +5,7 @@ use aya_ebpf::helpers::generated::bpf_task_storage_get;
 use aya_ebpf::macros::btf_map;
 use bartizan_abi::containers::{Armed, ContainerCgroup, ContainerKey, PodKey};
 use bartizan_abi::event::Event;
+use bartizan_abi::handover::{Owner, TableDigest};
 use bartizan_abi::limits::{
     LABEL_SLOTS, MAX_CGROUPS, MAX_CONTAINERS, MAX_COUNTERS, MAX_KUBE_PARENTS, MAX_PODS, MAX_TABLES,
     MAX_WORKLOADS, RING_BYTES,
@@ -69,6 +70,13 @@ pub static BINDING_TEMPLATE: Array<Sides, 1> = Array::new();
 /// See [`BINDING_TEMPLATE`].
 #[btf_map]
 pub static TABLE_TEMPLATE: Array<TableValue, 1> = Array::new();
+
+/// Whose a workload number is. For user space alone, as the next map.
+#[btf_map]
+pub static OWNERS: HashMap<u32, Owner, { MAX_WORKLOADS as usize }, ON_DEMAND> = HashMap::new();
+/// What a table number stands for.
+#[btf_map]
+pub static DIGESTS: HashMap<u32, TableDigest, { MAX_TABLES as usize }, ON_DEMAND> = HashMap::new();
 
 /// Denials per rule, operation and outcome.
 #[btf_map]

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -61,15 +60,14 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts reporting to `denials`, and serving on `metrics`.
-    pub async fn start(
+    /// Starts reporting to `denials`.
+    pub fn start(
         mut engine: Engine<Kernel>,
         policies: PolicyState,
         denials: Box<dyn Write + Send>,
-        metrics: Option<SocketAddr>,
+        questions: Option<mpsc::Receiver<Question>>,
         node: Option<String>,
     ) -> io::Result<Self> {
-        let questions = http::questions(metrics).await?;
         engine.maps().release_memory();
         Ok(Self {
             ring: Readable::new(engine.maps().events_fd())?,

@@ -45,8 +45,8 @@ pub enum Command {
     /// Enforce policies in cgroups that exist: containers of any engine, systemd units.
     ///
     /// The policy files are watched: an edit is in the kernel within 100 ms, an invalid one
-    /// changes nothing and is reported. Ends with SIGINT or SIGTERM; then nothing is
-    /// enforced any more.
+    /// changes nothing and is reported. Ends with SIGINT or SIGTERM; then, or if it is
+    /// killed, nothing is enforced any more.
     #[command(after_help = STANDALONE_EXAMPLES)]
     Standalone(Standalone),
     /// Enforce in the pods of a Kubernetes node what the operator publishes for them.
@@ -54,7 +54,14 @@ pub enum Command {
     /// Reads the node's own `PodEnforcement` objects and the rule maps that they name, and
     /// writes their status. What it reads is kept in --state, so that after a restart every
     /// known pod is enforced as before, whether the API server answers or not.
+    ///
+    /// Kernel programs and maps are kept in --pins: enforcement goes on when it ends,
+    /// however it ends, until the next enforcer takes over or `uninstall` ends it.
     Node(Node),
+    /// End what `node` has left in the kernel, and remove its files.
+    ///
+    /// Says what was removed. No enforcer may run on the node meanwhile.
+    Uninstall(Uninstall),
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -120,8 +127,28 @@ impl Run {
                 container: self.common.container.clone(),
                 ..Workload::default()
             },
+            owner: None,
         }
     }
+}
+
+/// What `node` leaves on the machine.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Traces {
+    /// Directory for the copy of what the API server said.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/bartizan")]
+    pub state: PathBuf,
+    /// Directory on a bpf file system in which kernel programs and maps are kept.
+    #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/bartizan")]
+    pub pins: PathBuf,
+}
+
+/// Options of `uninstall`.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Uninstall {
+    /// What to remove.
+    #[command(flatten)]
+    pub traces: Traces,
 }
 
 /// Options of `node`.
@@ -133,9 +160,9 @@ pub struct Node {
     /// How to reach the API server [default: as a pod of the cluster].
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-    /// Directory for the copy of what the API server said.
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/bartizan")]
-    pub state: PathBuf,
+    /// What outlives it.
+    #[command(flatten)]
+    pub traces: Traces,
     /// Where the container runtime offers NRI, by which it announces containers.
     #[arg(long, value_name = "SOCKET", default_value = "/var/run/nri/nri.sock")]
     pub nri_socket: PathBuf,
@@ -195,6 +222,7 @@ impl Named {
                 container: self.container.clone().or_else(|| common.container.clone()),
                 ..Workload::default()
             },
+            owner: None,
         }
     }
 }

@@ -78,6 +78,7 @@ environment!(
     std::io::Error,
     crate::bpf::LoadError,
     crate::bpf::MapError,
+    crate::bpf::PinError,
     crate::cgroup::CgroupError,
     crate::container::ContainerError,
     crate::mounts::MountError,

@@ -32,4 +32,5 @@ pub mod run;
 pub mod selftest;
 pub mod standalone;
 mod sys;
+pub mod uninstall;
 mod watch;

@@ -17,10 +17,11 @@ use crate::cgroup::{Cgroup, Hierarchy};
 use crate::container::{Container, ContainerError, Spec};
 use crate::engine::{Engine, WorkloadId};
 use crate::failure::Failure;
+use crate::http;
 use crate::mounts::{self, MountTable};
 use crate::policies::Policies;
 use crate::report::Record;
-use crate::selftest;
+use crate::selftest::{self, Prober};
 use crate::sys::Readable;
 
 /// How long what the command left behind may take to die.
@@ -39,10 +40,11 @@ pub fn run(args: &Run) -> Result<u8, Failure> {
                 .with_context(|| format!("cannot use {} as root", root.display()))
         })
         .transpose()?;
+    let prober = Prober::start()?;
     let mut engine = Engine::new(Kernel::load()?);
     let id = engine.add(args.identity(), &policies, Instant::now())?;
     let judged = engine.judged();
-    selftest::run(engine.maps(), &hierarchy, judged)?;
+    selftest::run(engine.maps(), &hierarchy, prober, judged)?;
 
     let cgroup = hierarchy.create(&format!("bartizan-run-{}", std::process::id()))?;
     let spec = Spec {
@@ -68,7 +70,8 @@ pub fn run(args: &Run) -> Result<u8, Failure> {
                 .build()?;
             let work = async {
                 let node = agent::node(args.common.node.as_deref());
-                let agent = Agent::start(engine, state, denials, args.common.metrics, node).await?;
+                let questions = http::questions(args.common.metrics).await?;
+                let agent = Agent::start(engine, state, denials, questions, node)?;
                 supervise(agent, container, id, &cgroup).await
             };
             LocalSet::new().block_on(&runtime, work)

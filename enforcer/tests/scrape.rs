@@ -7,7 +7,7 @@ use std::{env, fs};
 
 use bartizan_abi::maps::STATS;
 use bartizan_enforcer::engine::{Counted, Series};
-use bartizan_enforcer::metrics::{NodeFacts, Snapshot};
+use bartizan_enforcer::metrics::{NodeFacts, NriFacts, Snapshot};
 use bartizan_policy::rule_map::Mode;
 
 fn series(counted: Counted, policy: &str, rule: &str, operation: &'static str) -> Series {
@@ -52,7 +52,12 @@ fn busy() -> Snapshot {
             synced: true,
             api_errors: [("watch", 1), ("CriUnreachable", 1)].into(),
             copy_errors: 1,
-            nri: (true, 1, 1),
+            nri: NriFacts {
+                connected: true,
+                sessions: 1,
+                late: 1,
+                refused: 1,
+            },
             armings: [("nri", 20), ("mkdir", 3), ("late", 1)].into(),
             unprotected: 0.25,
             unprotected_unknown: 1,

@@ -12,13 +12,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 
-use aya::maps::MapData;
+use aya::maps::{HashMap, MapData, MapError as AyaError};
+use bartizan_abi::containers::UID_BYTES;
+use bartizan_abi::handover::{CONTAINER_NAME_BYTES, Owner};
 use bartizan_abi::limits::MAX_WORKLOADS;
 use bartizan_abi::maps::{Binding, Sides};
 
-use super::error::MapError;
+use super::error::{MapError, is_absent};
 use super::inner::{self, Template};
-use super::values::bytes_of;
+use super::values::{KernelOwner, bytes_of};
 
 /// Never given to a workload.
 const NOBODY: u32 = 0;
@@ -26,21 +28,54 @@ const NOBODY: u32 = 0;
 pub(super) struct Bindings {
     outer: MapData,
     template: Template,
-    /// Numbers of the maps that are in `outer`, by workload. Not descriptors: there may be
-    /// more workloads than a process may have open files.
+    /// Whose they are, and numbers of the maps that are in `outer`, for a successor.
+    owners: HashMap<MapData, u32, KernelOwner>,
+    /// The numbers of those maps, by workload. Not descriptors: there may be more workloads
+    /// than a process may have open files.
     held: BTreeMap<u32, u32>,
     /// Workloads whose idle side may still be read.
     read: BTreeSet<u32>,
 }
 
 impl Bindings {
-    pub(super) fn new(outer: MapData, template: Template) -> Self {
-        Self {
+    /// Takes over what a predecessor has left.
+    pub(super) fn new(
+        outer: MapData,
+        template: Template,
+        owners: HashMap<MapData, u32, KernelOwner>,
+    ) -> Result<Self, MapError> {
+        let mut bindings = Self {
             outer,
             template,
+            owners,
             held: BTreeMap::new(),
             read: BTreeSet::new(),
-        }
+        };
+        let held = bindings.owners()?.into_iter();
+        bindings.held = held
+            .map(|(workload, owner)| (workload, owner.map))
+            .collect();
+        // Nobody knows when the predecessor swapped last.
+        bindings.read = bindings.held.keys().copied().collect();
+        Ok(bindings)
+    }
+
+    /// Whose the workloads are.
+    pub(super) fn owners(&self) -> Result<Vec<(u32, Owner)>, MapError> {
+        let owners = self.owners.iter();
+        owners
+            .map(|entry| entry.map(|(workload, owner)| (workload, owner.0)))
+            .collect::<Result<_, _>>()
+            .map_err(owners_failed("reading the owners of workloads"))
+    }
+
+    /// Says whose a workload is.
+    pub(super) fn own(&mut self, workload: u32, owner: Owner) -> Result<(), MapError> {
+        let map = self.held.get(&workload).copied().unwrap_or(owner.map);
+        let owner = KernelOwner(Owner { map, ..owner });
+        self.owners
+            .insert(workload, owner, 0)
+            .map_err(owners_failed("telling whose a workload is"))
     }
 
     /// Tells that all programs which ran at the last swap have ended.
@@ -72,11 +107,23 @@ impl Bindings {
         let id = inner::id(map.as_fd()).map_err(failed("looking at a binding"))?;
         self.publish(workload, map)?;
         self.held.insert(workload, id);
-        Ok(())
+        // Nobody's yet, but to be removed if this enforcer ends now.
+        let nobody = Owner {
+            map: id,
+            pod: [0; UID_BYTES],
+            container: [0; CONTAINER_NAME_BYTES],
+        };
+        self.own(workload, nobody)
     }
 
     pub(super) fn remove(&mut self, workload: u32) -> Result<(), MapError> {
         self.held.remove(&workload);
+        match self.owners.remove(&workload) {
+            Err(error) if !is_absent(&error) => {
+                return Err(owners_failed("forgetting whose a workload was")(error));
+            }
+            _ => {}
+        }
         inner::delete(self.outer.fd().as_fd(), workload).map_err(failed("removing a binding"))
     }
 
@@ -100,6 +147,10 @@ fn write_idle(map: &OwnedFd, binding: &Binding) -> std::io::Result<()> {
     inner::update(map.as_fd(), 0, value.as_slice())?;
     value[..size_of::<u64>()].copy_from_slice(&(idle as u64).to_ne_bytes());
     inner::update(map.as_fd(), 0, value.as_slice())
+}
+
+fn owners_failed(operation: &'static str) -> impl Fn(AyaError) -> MapError {
+    move |source| MapError::Aya { operation, source }
 }
 
 fn failed(operation: &'static str) -> impl Fn(std::io::Error) -> MapError {

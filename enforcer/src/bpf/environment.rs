@@ -7,8 +7,8 @@ use crate::bpf::error::LoadError;
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 const LSM: &str = "/sys/kernel/security/lsm";
 
-/// Checks privileges and the active LSMs, and reads the kernel's BTF.
-pub(super) fn check() -> Result<Vec<u8>, LoadError> {
+/// Checks privileges and the active LSMs.
+pub(super) fn check() -> Result<(), LoadError> {
     if !may_load() {
         return Err(LoadError::Privileges);
     }
@@ -30,6 +30,11 @@ pub(super) fn check() -> Result<Vec<u8>, LoadError> {
             suggested: suggestion(active),
         });
     }
+    Ok(())
+}
+
+/// The kernel's type information.
+pub(super) fn btf() -> Result<Vec<u8>, LoadError> {
     std::fs::read(BTF).map_err(LoadError::NoBtf)
 }
 

@@ -1,6 +1,9 @@
 //! What can go wrong between the enforcer and the kernel.
 
+use std::path::PathBuf;
+
 use crate::bpf::btf::BtfError;
+use crate::bpf::pins::PinError;
 
 /// Why enforcement can't start on this machine. Each says what to change.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +61,33 @@ pub enum LoadError {
     /// The object lacks a program or map.
     #[error("the kernel programs have no `{0}`: the object is of another version")]
     Missing(&'static str),
+    /// The object has more than that.
+    #[error("the kernel programs have an unknown map `{0}`: the object is of another version")]
+    Surplus(String),
+    /// There is no place where programs and maps outlive the enforcer.
+    #[error("programs and maps can't be kept in the kernel")]
+    Pins(#[source] PinError),
+    /// What a predecessor has left can't be read.
+    #[error("the maps of the enforcer before can't be adopted")]
+    Adopt(#[source] MapError),
+    /// A link could not be pinned.
+    #[error("the kernel refused to pin {path}")]
+    Pin {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: aya::pin::PinError,
+    },
+    /// A link that a predecessor has left.
+    #[error("{path} can't be adopted")]
+    Link {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: aya::programs::links::LinkError,
+    },
     /// The verifier refused a program, or attaching failed.
     #[error("the kernel refused the program for `{hook}`")]
     Program {
@@ -116,6 +146,9 @@ pub enum MapError {
         #[source]
         source: std::io::Error,
     },
+    /// Another version's pins.
+    #[error("what an enforcer of another version has left can't be removed")]
+    Pins(#[source] PinError),
     /// A call through aya failed.
     #[error("{operation} failed")]
     Aya {
@@ -125,4 +158,15 @@ pub enum MapError {
         #[source]
         source: aya::maps::MapError,
     },
+}
+
+/// Whether a call failed because there is no such key.
+pub(super) fn is_absent(error: &aya::maps::MapError) -> bool {
+    match error {
+        aya::maps::MapError::KeyNotFound => true,
+        aya::maps::MapError::SyscallError(error) => {
+            error.io_error.raw_os_error() == Some(libc::ENOENT)
+        }
+        _ => false,
+    }
 }

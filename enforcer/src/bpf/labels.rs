@@ -6,7 +6,7 @@ use aya::maps::{Array, HashMap, MapData, MapError as AyaError};
 use bartizan_abi::limits::{LABEL_SLOTS, MAX_CGROUPS};
 use bartizan_abi::maps::Label;
 
-use crate::bpf::error::MapError;
+use crate::bpf::error::{MapError, is_absent};
 use crate::bpf::values::KernelLabel;
 
 pub(super) struct Labels {
@@ -106,17 +106,9 @@ impl Labels {
                 .map_err(failed("writing the label cache"))?;
         }
         match self.truth.remove(&cgroup) {
-            Ok(()) | Err(AyaError::KeyNotFound) => Ok(()),
             // The kernel removes the labels of cgroups that are gone.
-            Err(AyaError::SyscallError(error))
-                if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
-            {
-                Ok(())
-            }
-            Err(source) => Err(MapError::Aya {
-                operation: "unlabelling a cgroup",
-                source,
-            }),
+            Err(error) if !is_absent(&error) => Err(failed("unlabelling a cgroup")(error)),
+            _ => Ok(()),
         }
     }
 

@@ -7,37 +7,43 @@ mod bindings;
 mod btf;
 mod environment;
 mod error;
+mod handover;
 mod inner;
 mod labels;
+mod load;
 mod object;
+mod pins;
 mod pods;
 mod programs;
 mod tables;
 mod values;
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::Path;
 
 use aya::maps::{Array, Map, MapData, PerCpuArray, PerCpuHashMap, RingBuf};
-use aya::{Btf, Ebpf, EbpfLoader};
-use bartizan_abi::fields::{ABSENT, FIELDS};
+use bartizan_abi::handover::Owner;
 use bartizan_abi::maps::{Binding, CounterKey, STATS, TASK_SETUP, TaskState};
 use bartizan_abi::op::Ops;
 
 use bindings::Bindings;
 pub use btf::BtfError;
 pub use error::{LoadError, MapError};
+pub use handover::Predecessor;
 use inner::Template;
 use labels::Labels;
+use pins::{Directory, Pins};
+pub use pins::{PinError, Removed};
 use pods::Pods;
+use programs::Programs;
+pub use tables::NewTable;
 use tables::Tables;
 use values::KernelKey;
 
-/// The loaded kernel programs and their maps. Dropping it detaches everything.
+/// The attached kernel programs and their maps. Dropping it detaches everything that isn't
+/// pinned.
 pub struct Kernel {
-    ebpf: Ebpf,
-    types: KernelTypes,
-    hooks: Vec<&'static str>,
-    attached: Vec<&'static str>,
+    programs: Programs,
     events: RingBuf<MapData>,
     counters: PerCpuHashMap<MapData, KernelKey, u64>,
     statistics: PerCpuArray<MapData, u64>,
@@ -53,43 +59,44 @@ impl Kernel {
     /// Checks the machine, loads the programs and attaches those that keep labels and
     /// lineages.
     pub fn load() -> Result<Self, LoadError> {
-        let kernel_btf = environment::check()?;
-        let types = btf::Types::parse(&kernel_btf).map_err(LoadError::Structures)?;
-        let offsets = offsets(&types)?;
-        let hooks = available_hooks(&types)?;
-        drop(types);
-        let mut types = KernelTypes::default();
-        let object = object::read()?;
-        let mut loader = EbpfLoader::new();
-        // Without types: the object has no relocation that needs them.
-        loader.btf(None).allow_unsupported_maps();
-        for (name, value) in &offsets {
-            loader.override_global(name, value, true);
-        }
-        let mut ebpf = loader
-            .load(&object)
-            .map_err(|error| LoadError::Object(Box::new(error)))?;
-        drop((loader, object));
-        let events = typed(&mut ebpf, "EVENTS")?;
-        let counters = typed(&mut ebpf, "COUNTERS")?;
-        let statistics = typed(&mut ebpf, "STATISTICS")?;
+        environment::check()?;
+        Self::with(None)
+    }
+
+    /// The same with links and maps that outlive this process, in a directory on a bpf file
+    /// system. What an enforcer with the same programs has left there is adopted as it is;
+    /// what others have left stays in force until [`Kernel::retire_predecessors`]. Waits
+    /// until no other enforcer uses the directory.
+    pub fn pinned(directory: &Path) -> Result<Self, LoadError> {
+        environment::check()?;
+        let version = object::version(&object::read()?);
+        let directory = Directory::lock(directory).map_err(LoadError::Pins)?;
+        let pins = Pins::new(directory, &version).map_err(LoadError::Pins)?;
+        Self::with(Some(pins))
+    }
+
+    fn with(pins: Option<Pins>) -> Result<Self, LoadError> {
+        let mut programs = Programs::new(pins)?;
+        let maps = &mut programs;
+        let events = typed(maps, "EVENTS")?;
+        let counters = typed(maps, "COUNTERS")?;
+        let statistics = typed(maps, "STATISTICS")?;
         let labels = Labels::new(
-            typed(&mut ebpf, "LABELS")?,
-            typed(&mut ebpf, "CGROUPS")?,
-            typed(&mut ebpf, "INCOMPLETE")?,
+            typed(maps, "LABELS")?,
+            typed(maps, "CGROUPS")?,
+            typed(maps, "INCOMPLETE")?,
         );
-        let pods = Pods::new(&mut ebpf)?;
-        let sides = template(&mut ebpf, "BINDING_TEMPLATE")?;
-        let bindings = Bindings::new(data(&mut ebpf, "BINDINGS")?, sides);
-        let table = template(&mut ebpf, "TABLE_TEMPLATE")?;
-        let tables = Tables::new(data(&mut ebpf, "TABLES")?, table);
-        let tasks = data(&mut ebpf, "TASKS")?;
-        programs::attach_always(&mut ebpf, types.get()?)?;
+        let pods = Pods::new(maps)?;
+        let sides = template(maps, "BINDING_TEMPLATE")?;
+        let (outer, owners) = (data(maps, "BINDINGS")?, typed(maps, "OWNERS")?);
+        let bindings = Bindings::new(outer, sides, owners).map_err(LoadError::Adopt)?;
+        let table = template(maps, "TABLE_TEMPLATE")?;
+        let (outer, digests) = (data(maps, "TABLES")?, typed(maps, "DIGESTS")?);
+        let tables = Tables::new(outer, table, digests).map_err(LoadError::Adopt)?;
+        let tasks = data(maps, "TASKS")?;
+        programs.attach_always()?;
         Ok(Self {
-            ebpf,
-            types,
-            hooks,
-            attached: programs::always().collect(),
+            programs,
             events,
             counters,
             statistics,
@@ -103,45 +110,38 @@ impl Kernel {
 
     /// Attaches the hooks that judge `ops`. Hooks stay attached once they are.
     pub fn require(&mut self, ops: Ops) -> Result<(), LoadError> {
-        for hook in programs::HOOKS {
-            if hook.ops & ops != 0
-                && self.hooks.contains(&hook.name)
-                && !self.attached.contains(&hook.name)
-            {
-                programs::attach(&mut self.ebpf, self.types.get()?, hook.name)?;
-                self.attached.push(hook.name);
-            }
-        }
-        Ok(())
+        self.programs.require(ops)
     }
 
     /// Gives back the memory that only changes need. They take it again.
     pub fn release_memory(&mut self) {
-        self.types = KernelTypes::default();
+        self.programs.release_memory();
         crate::sys::release_memory();
     }
 
     /// Attached programs with the instructions that the verifier processed for each
     /// (`None` before 5.16).
     pub fn attached(&self) -> Vec<(&'static str, Option<u32>)> {
-        let processed = |name| {
-            self.ebpf
-                .program(name)?
-                .info()
-                .ok()?
+        let all: Vec<_> = aya::programs::loaded_programs().flatten().collect();
+        let processed = |number| {
+            let mut all = all.iter();
+            all.find(|program| Some(program.id()) == number)?
                 .verified_instruction_count()
         };
-        self.attached
-            .iter()
-            .map(|name| (*name, processed(name)))
+        let numbers = self.programs.numbers();
+        numbers
+            .map(|(name, number)| (name, processed(number)))
             .collect()
     }
 
-    /// Loads compiled tables (checked by `bartizan_policy`), all or none, and returns
-    /// their numbers. Numbers are reused as late as possible.
-    pub fn add_tables(&mut self, tables: &[&[u8]]) -> Result<Vec<u32>, MapError> {
-        let numbers = self.tables.add(tables)?;
-        self.bindings.settled();
+    /// The numbers of compiled tables (checked by `bartizan_policy`): those that a
+    /// predecessor has left are taken as they are, others loaded, all or none. Numbers are
+    /// reused as late as possible.
+    pub fn add_tables(&mut self, tables: &[NewTable<'_>]) -> Result<Vec<u32>, MapError> {
+        let (numbers, is_settled) = self.tables.add(tables)?;
+        if is_settled {
+            self.bindings.settled();
+        }
         Ok(numbers)
     }
 
@@ -154,6 +154,16 @@ impl Kernel {
     /// old one.
     pub fn bind(&mut self, binding: &Binding) -> Result<(), MapError> {
         self.bindings.swap(binding)
+    }
+
+    /// Whose the workloads with bindings are: after [`Kernel::pinned`] a predecessor's.
+    pub fn owners(&self) -> Result<Vec<(u32, Owner)>, MapError> {
+        self.bindings.owners()
+    }
+
+    /// Says whose a workload is, for a successor. It must have a binding.
+    pub fn own(&mut self, workload: u32, owner: Owner) -> Result<(), MapError> {
+        self.bindings.own(workload, owner)
     }
 
     /// Removes a workload's binding; unlabel its cgroups first, or they are denied
@@ -219,13 +229,13 @@ impl Kernel {
     pub fn remove_counters(&mut self, keys: &[CounterKey]) -> Result<(), MapError> {
         for key in keys {
             match self.counters.remove(&KernelKey(*key)) {
-                Ok(()) | Err(aya::maps::MapError::KeyNotFound) => {}
-                Err(source) => {
+                Err(source) if !error::is_absent(&source) => {
                     return Err(MapError::Aya {
                         operation: "removing a counter",
                         source,
                     });
                 }
+                _ => {}
             }
         }
         Ok(())
@@ -265,81 +275,33 @@ impl Kernel {
     }
 }
 
-/// The kernel's types, as long as programs are attached: 10 MiB.
-#[derive(Default)]
-struct KernelTypes(Option<Btf>);
-
-impl KernelTypes {
-    fn get(&mut self) -> Result<&Btf, LoadError> {
-        if self.0.is_none() {
-            let read = Btf::from_sys_fs()
-                .map_err(|error| LoadError::Object(Box::new(aya::EbpfError::BtfError(error))))?;
-            self.0 = Some(read);
-        }
-        Ok(self.0.as_ref().expect("it has just been read"))
-    }
+/// Removes all that enforcers with [`Kernel::pinned`] have left in a directory, which ends
+/// enforcement; `None` if it isn't there. Fails while one uses it.
+pub fn remove_pinned(directory: &Path) -> Result<Option<Removed>, PinError> {
+    pins::remove_all(directory)
 }
 
-fn data(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, LoadError> {
-    match ebpf.take_map(name) {
-        Some(Map::Array(data) | Map::ArrayOfMaps(data) | Map::Unsupported(data)) => Ok(data),
+fn data(maps: &mut Programs, name: &'static str) -> Result<MapData, LoadError> {
+    match maps.map(name)? {
+        Map::Array(data) | Map::ArrayOfMaps(data) | Map::Unsupported(data) => Ok(data),
         _ => Err(LoadError::Missing(name)),
     }
 }
 
-fn template(ebpf: &mut Ebpf, name: &'static str) -> Result<Template, LoadError> {
-    let map = data(ebpf, name)?;
+fn template(maps: &mut Programs, name: &'static str) -> Result<Template, LoadError> {
+    let map = data(maps, name)?;
     Template::of(map.fd().as_fd()).map_err(|source| LoadError::Map {
         map: name,
         source: aya::maps::MapError::IoError(source),
     })
 }
 
-fn typed<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, LoadError>
+fn typed<M>(maps: &mut Programs, name: &'static str) -> Result<M, LoadError>
 where
     M: TryFrom<Map, Error = aya::maps::MapError>,
 {
-    let map = ebpf.take_map(name).ok_or(LoadError::Missing(name))?;
+    let map = maps.map(name)?;
     M::try_from(map).map_err(|source| LoadError::Map { map: name, source })
-}
-
-/// Values for the object's offset globals.
-fn offsets(types: &btf::Types<'_>) -> Result<Vec<(&'static str, u64)>, LoadError> {
-    let mut all = Vec::new();
-    for field in FIELDS {
-        let value = match types.bit_offset(field.structure, field.member) {
-            Ok(bits) if field.bits => bits,
-            Ok(bits) => bits / 8,
-            Err(_) if !field.required => ABSENT,
-            Err(error) => return Err(LoadError::Structures(error)),
-        };
-        if let Some(expected) = field.fixed
-            && value != expected
-        {
-            return Err(LoadError::Moved {
-                structure: field.structure,
-                member: field.member,
-                found: value,
-                expected,
-            });
-        }
-        if field.fixed.is_none() {
-            all.push((field.global, value));
-        }
-    }
-    Ok(all)
-}
-
-fn available_hooks(types: &btf::Types<'_>) -> Result<Vec<&'static str>, LoadError> {
-    let mut names = Vec::new();
-    for hook in programs::HOOKS {
-        if types.has_function(&format!("bpf_lsm_{}", hook.name)) {
-            names.push(hook.name);
-        } else if hook.mandatory {
-            return Err(LoadError::NoHook(hook.name));
-        }
-    }
-    Ok(names)
 }
 
 /// Array of the label cache.

@@ -4,7 +4,8 @@ use aya::maps::{HashMap, MapData, MapError as AyaError};
 use bartizan_abi::containers::{Armed, ContainerCgroup, ContainerKey, PodKey, SANDBOX};
 use bartizan_abi::limits::{MAX_CONTAINERS, MAX_KUBE_PARENTS, MAX_PODS};
 
-use super::error::{LoadError, MapError};
+use super::error::{LoadError, MapError, is_absent};
+use super::programs::Programs;
 use super::values::{KernelArmed, KernelContainer};
 
 /// `BPF_NOEXIST`: what the kernel has put there stays.
@@ -20,14 +21,14 @@ pub(crate) struct Pods {
 }
 
 impl Pods {
-    pub(super) fn new(ebpf: &mut aya::Ebpf) -> Result<Self, LoadError> {
+    pub(super) fn new(programs: &mut Programs) -> Result<Self, LoadError> {
         Ok(Self {
-            parents: super::typed(ebpf, "KUBE_PARENTS")?,
-            uids: super::typed(ebpf, "POD_UIDS")?,
-            ids: super::typed(ebpf, "CTR_IDS")?,
-            containers: super::typed(ebpf, "CONTAINERS")?,
-            armed: super::typed(ebpf, "ARMED")?,
-            sandboxes: super::typed(ebpf, "SANDBOXES")?,
+            parents: super::typed(programs, "KUBE_PARENTS")?,
+            uids: super::typed(programs, "POD_UIDS")?,
+            ids: super::typed(programs, "CTR_IDS")?,
+            containers: super::typed(programs, "CONTAINERS")?,
+            armed: super::typed(programs, "ARMED")?,
+            sandboxes: super::typed(programs, "SANDBOXES")?,
         })
     }
 
@@ -59,6 +60,18 @@ impl Pods {
 
     pub(crate) fn forget_container(&mut self, id: &ContainerKey) -> Result<(), MapError> {
         removed(self.ids.remove(id))
+    }
+
+    /// Pods that are expected, by what they are expected under.
+    pub(crate) fn expected_pods(&self) -> Result<Vec<(PodKey, u32)>, MapError> {
+        let expected = self.uids.iter().collect::<Result<_, _>>();
+        expected.map_err(failed("reading the expected pods"))
+    }
+
+    /// Containers that are expected, by what they are expected under.
+    pub(crate) fn expected_containers(&self) -> Result<Vec<(ContainerKey, u32)>, MapError> {
+        let expected = self.ids.iter().collect::<Result<_, _>>();
+        expected.map_err(failed("reading the expected containers"))
     }
 
     /// All containers that exist, by their cgroups.
@@ -136,9 +149,8 @@ fn inserted(result: Result<(), AyaError>, what: &'static str, limit: u32) -> Res
 
 fn removed(result: Result<(), AyaError>) -> Result<(), MapError> {
     match result {
-        Err(AyaError::KeyNotFound) => Ok(()),
-        Err(error) if errno(&error) == Some(libc::ENOENT) => Ok(()),
-        result => result.map_err(failed("making the kernel forget a pod")),
+        Err(error) if !is_absent(&error) => Err(failed("making the kernel forget a pod")(error)),
+        _ => Ok(()),
     }
 }
 

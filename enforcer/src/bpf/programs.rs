@@ -1,10 +1,14 @@
 //! Which program is attached where, and which operations need it.
 
-use aya::programs::{BtfTracePoint, Lsm};
-use aya::{Btf, Ebpf};
+use std::collections::{BTreeMap, BTreeSet};
+
+use aya::maps::{Map, MapData};
+use aya::programs::links::{FdLink, PinnedLink};
 use bartizan_abi::op::{Operation, Ops};
 
-use crate::bpf::error::LoadError;
+use super::error::LoadError;
+use super::load::Object;
+use super::pins::Pins;
 
 /// A program; its name in the object is its hook's.
 pub(super) struct Hook {
@@ -56,7 +60,7 @@ pub(super) const HOOKS: &[Hook] = &[
 ];
 
 /// Tracepoints that keep labels and lineages right; always attached.
-const TRACEPOINTS: &[&str] = &[
+pub(super) const TRACEPOINTS: &[&str] = &[
     "cgroup_mkdir",
     "cgroup_rmdir",
     "cgroup_attach_task",
@@ -67,37 +71,120 @@ const TRACEPOINTS: &[&str] = &[
 /// Guards tasks in set-up; always attached.
 const GUARD: &str = "ptrace_access_check";
 
-/// The programs that [`attach_always`] attaches.
-pub(super) fn always() -> impl Iterator<Item = &'static str> {
-    TRACEPOINTS.iter().copied().chain([GUARD])
+/// Programs that are always attached. The guard first: nobody is in set-up before the
+/// tracepoints say so.
+const ALWAYS: &[&str] = &[
+    GUARD,
+    TRACEPOINTS[0],
+    TRACEPOINTS[1],
+    TRACEPOINTS[2],
+    TRACEPOINTS[3],
+    TRACEPOINTS[4],
+];
+
+/// The attached programs, and the object that has the others.
+pub(super) struct Programs {
+    /// Where what is attached stays attached.
+    pub(super) pins: Option<Pins>,
+    /// Read when it is needed: not for what a predecessor has left.
+    object: Option<Object>,
+    links: BTreeMap<&'static str, FdLink>,
+    /// Hooks that this kernel is known to lack.
+    missing: BTreeSet<&'static str>,
 }
 
-/// Loads and attaches an LSM program.
-pub(super) fn attach(ebpf: &mut Ebpf, btf: &Btf, hook: &'static str) -> Result<(), LoadError> {
-    let refused = |source| LoadError::Program {
-        hook,
-        source: Box::new(source),
-    };
-    let program = ebpf.program_mut(hook).ok_or(LoadError::Missing(hook))?;
-    let program: &mut Lsm = program.try_into().map_err(refused)?;
-    program.load(hook, btf).map_err(refused)?;
-    program.attach().map_err(refused)?;
-    Ok(())
-}
-
-/// Loads and attaches what keeps labels and lineages.
-pub(super) fn attach_always(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), LoadError> {
-    // The guard first: nobody is in set-up before the tracepoints say so.
-    attach(ebpf, btf, GUARD)?;
-    for name in TRACEPOINTS {
-        let refused = |source| LoadError::Program {
-            hook: name,
-            source: Box::new(source),
-        };
-        let program = ebpf.program_mut(name).ok_or(LoadError::Missing(name))?;
-        let program: &mut BtfTracePoint = program.try_into().map_err(refused)?;
-        program.load(name, btf).map_err(refused)?;
-        program.attach().map_err(refused)?;
+impl Programs {
+    /// Takes what is pinned.
+    pub(super) fn new(pins: Option<Pins>) -> Result<Self, LoadError> {
+        let mut links = BTreeMap::new();
+        let names = HOOKS.iter().map(|hook| hook.name);
+        for name in names.chain(ALWAYS.iter().copied()) {
+            let Some(path) = pins.as_ref().map(|pins| pins.link(name)) else {
+                break;
+            };
+            if path.exists() {
+                let link = PinnedLink::from_pin(&path);
+                let link = link.map_err(|source| LoadError::Link { path, source })?;
+                links.insert(name, link.into());
+            }
+        }
+        Ok(Self {
+            pins,
+            object: None,
+            links,
+            missing: BTreeSet::new(),
+        })
     }
-    Ok(())
+
+    /// A map of the object.
+    pub(super) fn map(&mut self, name: &'static str) -> Result<Map, LoadError> {
+        let Some(path) = self.pins.as_ref().map(|pins| pins.map(name)) else {
+            return self.object()?.take_map(name);
+        };
+        if !path.exists() {
+            // Makes all that are not there.
+            self.object()?;
+        }
+        MapData::from_pin(&path)
+            .and_then(Map::from_map_data)
+            .map_err(|source| LoadError::Map { map: name, source })
+    }
+
+    /// Attaches what keeps labels and lineages.
+    pub(super) fn attach_always(&mut self) -> Result<(), LoadError> {
+        ALWAYS.iter().try_for_each(|name| self.attach(name))
+    }
+
+    /// Attaches the hooks that judge `ops`.
+    pub(super) fn require(&mut self, ops: Ops) -> Result<(), LoadError> {
+        for hook in HOOKS.iter().filter(|hook| hook.ops & ops != 0) {
+            let is_known = self.links.contains_key(hook.name) || self.missing.contains(hook.name);
+            if is_known {
+                continue;
+            }
+            if self.object()?.has_hook(hook.name) {
+                self.attach(hook.name)?;
+            } else {
+                self.missing.insert(hook.name);
+            }
+        }
+        Ok(())
+    }
+
+    fn attach(&mut self, name: &'static str) -> Result<(), LoadError> {
+        if self.links.contains_key(name) {
+            return Ok(());
+        }
+        let mut link = self.object()?.attach(name)?;
+        if let Some(pins) = &self.pins {
+            let path = pins.link(name);
+            let pinned = link.pin(&path);
+            link = pinned
+                .map_err(|source| LoadError::Pin { path, source })?
+                .into();
+        }
+        self.links.insert(name, link);
+        Ok(())
+    }
+
+    fn object(&mut self) -> Result<&mut Object, LoadError> {
+        let object = match self.object.take() {
+            Some(object) => object,
+            None => Object::load(self.pins.as_ref())?,
+        };
+        Ok(self.object.insert(object))
+    }
+
+    /// Gives back the memory that only attaching needs.
+    pub(super) fn release_memory(&mut self) {
+        if let Some(object) = &mut self.object {
+            object.release_memory();
+        }
+    }
+
+    /// Attached programs by their numbers.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = (&'static str, Option<u32>)> {
+        let links = self.links.iter();
+        links.map(|(name, link)| (*name, link.info().ok().map(|info| info.program_id())))
+    }
 }

@@ -1,6 +1,7 @@
 //! Map keys and values as aya wants them: plain bytes, owned by this crate.
 
 use bartizan_abi::containers::{Armed, ContainerCgroup};
+use bartizan_abi::handover::Owner;
 use bartizan_abi::maps::{Binding, CounterKey, Label, Sides};
 
 /// [`CounterKey`], for aya.
@@ -34,6 +35,14 @@ pub(super) struct KernelArmed(pub(super) Armed);
 unsafe impl aya::Pod for KernelContainer {}
 // SAFETY: as above.
 unsafe impl aya::Pod for KernelArmed {}
+
+/// [`Owner`], for aya.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(super) struct KernelOwner(pub(super) Owner);
+
+// SAFETY: as above.
+unsafe impl aya::Pod for KernelOwner {}
 
 /// A binding's bytes.
 pub(super) fn bytes_of(binding: &Binding) -> &[u8] {

@@ -155,8 +155,8 @@ impl<M: Maps> Engine<M> {
         let judged = fresh.iter().fold(0, |all, loaded| all | loaded.judged());
         self.maps.require(judged).map_err(EngineError::Hooks)?;
         let attached = start.elapsed();
-        let bytes: Vec<&[u8]> = fresh.iter().map(|loaded| &loaded.bytes[..]).collect();
-        let numbers = self.maps.add_tables(&bytes).map_err(EngineError::Maps)?;
+        let tables: Vec<_> = fresh.iter().map(Loaded::to_add).collect();
+        let numbers = self.maps.add_tables(&tables).map_err(EngineError::Maps)?;
         let added = start.elapsed().saturating_sub(attached);
         tracing::debug!(?attached, ?added, tables = numbers.len(), "tables loaded");
         for (number, loaded) in numbers.iter().zip(fresh) {

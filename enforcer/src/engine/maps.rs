@@ -1,10 +1,11 @@
 //! What the engine needs of the kernel.
 
 use bartizan_abi::containers::{Armed, ContainerCgroup, ContainerKey, PodKey};
+use bartizan_abi::handover::Owner;
 use bartizan_abi::maps::{Binding, CounterKey, STATS};
 use bartizan_abi::op::Ops;
 
-use crate::bpf::{Kernel, LoadError, MapError};
+use crate::bpf::{Kernel, LoadError, MapError, NewTable, Predecessor, Removed};
 
 /// The kernel's maps as the engine uses them; [`Kernel`] has the descriptions.
 #[expect(
@@ -13,10 +14,14 @@ use crate::bpf::{Kernel, LoadError, MapError};
 )]
 pub trait Maps {
     fn require(&mut self, ops: Ops) -> Result<(), LoadError>;
-    fn add_tables(&mut self, tables: &[&[u8]]) -> Result<Vec<u32>, MapError>;
+    fn add_tables(&mut self, tables: &[NewTable<'_>]) -> Result<Vec<u32>, MapError>;
     fn remove_table(&mut self, table: u32) -> Result<(), MapError>;
     fn bind(&mut self, binding: &Binding) -> Result<(), MapError>;
     fn unbind(&mut self, workload: u32) -> Result<(), MapError>;
+    fn own(&mut self, workload: u32, owner: Owner) -> Result<(), MapError>;
+    fn owners(&self) -> Result<Vec<(u32, Owner)>, MapError>;
+    fn predecessors(&self) -> Result<Vec<Option<Predecessor>>, MapError>;
+    fn retire_predecessors(&mut self) -> Result<Removed, MapError>;
     fn label(&mut self, cgroup: u64, workload: u32) -> Result<(), MapError>;
     fn unlabel(&mut self, cgroup: u64) -> Result<(), MapError>;
     fn labels(&self) -> Result<Vec<(u64, u32)>, MapError>;
@@ -26,6 +31,8 @@ pub trait Maps {
     fn forget_pod(&mut self, pod: &PodKey) -> Result<(), MapError>;
     fn expect_container(&mut self, id: &ContainerKey, workload: u32) -> Result<(), MapError>;
     fn forget_container(&mut self, id: &ContainerKey) -> Result<(), MapError>;
+    fn expected_pods(&self) -> Result<Vec<(PodKey, u32)>, MapError>;
+    fn expected_containers(&self) -> Result<Vec<(ContainerKey, u32)>, MapError>;
     fn containers(&self) -> Result<Vec<(u64, ContainerCgroup)>, MapError>;
     fn add_container(&mut self, cgroup: u64, container: &ContainerCgroup) -> Result<(), MapError>;
     fn has_container(&self, cgroup: u64) -> Result<bool, MapError>;
@@ -42,7 +49,7 @@ impl Maps for Kernel {
         Self::require(self, ops)
     }
 
-    fn add_tables(&mut self, tables: &[&[u8]]) -> Result<Vec<u32>, MapError> {
+    fn add_tables(&mut self, tables: &[NewTable<'_>]) -> Result<Vec<u32>, MapError> {
         Self::add_tables(self, tables)
     }
 
@@ -56,6 +63,22 @@ impl Maps for Kernel {
 
     fn unbind(&mut self, workload: u32) -> Result<(), MapError> {
         Self::unbind(self, workload)
+    }
+
+    fn own(&mut self, workload: u32, owner: Owner) -> Result<(), MapError> {
+        Self::own(self, workload, owner)
+    }
+
+    fn owners(&self) -> Result<Vec<(u32, Owner)>, MapError> {
+        Self::owners(self)
+    }
+
+    fn predecessors(&self) -> Result<Vec<Option<Predecessor>>, MapError> {
+        Self::predecessors(self)
+    }
+
+    fn retire_predecessors(&mut self) -> Result<Removed, MapError> {
+        Self::retire_predecessors(self)
     }
 
     fn label(&mut self, cgroup: u64, workload: u32) -> Result<(), MapError> {
@@ -92,6 +115,14 @@ impl Maps for Kernel {
 
     fn forget_container(&mut self, id: &ContainerKey) -> Result<(), MapError> {
         self.pods.forget_container(id)
+    }
+
+    fn expected_pods(&self) -> Result<Vec<(PodKey, u32)>, MapError> {
+        self.pods.expected_pods()
+    }
+
+    fn expected_containers(&self) -> Result<Vec<(ContainerKey, u32)>, MapError> {
+        self.pods.expected_containers()
     }
 
     fn containers(&self) -> Result<Vec<(u64, ContainerCgroup)>, MapError> {

@@ -16,6 +16,7 @@
 mod change;
 mod describe;
 mod error;
+mod inherit;
 mod maps;
 mod pods;
 mod series;
@@ -38,6 +39,7 @@ use crate::policies::Policies;
 pub use change::Applied;
 pub use describe::Moment;
 pub use error::EngineError;
+pub use inherit::{Inherited, Owner};
 pub use maps::Maps;
 use pods::Pods;
 pub use pods::{Arming, FirstExec, Found, How};
@@ -54,6 +56,8 @@ pub struct Identity {
     pub image: Option<String>,
     /// Namespace, labels and container name.
     pub workload: link::Workload,
+    /// Whose it is for a successor, if it can have one.
+    pub owner: Option<Owner>,
 }
 
 impl Identity {
@@ -98,6 +102,8 @@ pub struct Engine<M> {
     generation: u64,
     tally: Tally,
     pods: Pods,
+    /// What a predecessor has in force.
+    inherited: inherit::Numbers,
 }
 
 impl<M: Maps> Engine<M> {
@@ -107,9 +113,11 @@ impl<M: Maps> Engine<M> {
             maps,
             tables: Tables::default(),
             workloads: BTreeMap::new(),
-            generation: 0,
+            // Greater than any of a predecessor's, which are in the kernel's caches.
+            generation: Moment::now().monotonic,
             tally: Tally::default(),
             pods: Pods::default(),
+            inherited: inherit::Numbers::new(),
         }
     }
 
@@ -149,7 +157,7 @@ impl<M: Maps> Engine<M> {
     }
 
     /// Gives a new workload its rules. Its mounts are provisional until
-    /// [`Engine::set_mounts`]; nothing is enforced before [`Engine::label`],
+    /// [`Engine::set_mounts`], unless it is a predecessor's; nothing is enforced before [`Engine::label`],
     /// [`Engine::expect_pod`] or [`Engine::expect_container`].
     pub fn add_rules(
         &mut self,
@@ -157,17 +165,31 @@ impl<M: Maps> Engine<M> {
         rules: &Rc<RuleMap>,
         now: Instant,
     ) -> Result<WorkloadId, EngineError> {
-        let number = (1..MAX_WORKLOADS)
-            .find(|number| !self.workloads.contains_key(number))
+        let claimed = self.claim(&identity)?;
+        let is_claimed = claimed.is_some();
+        let free = || {
+            let is_free = |number: &u32| {
+                !self.workloads.contains_key(number) && !self.inherited.contains_key(number)
+            };
+            (1..MAX_WORKLOADS).find(is_free)
+        };
+        let (number, mounts) = claimed
+            .or_else(|| Some((free()?, MountTable::provisional())))
             .ok_or(EngineError::TooManyWorkloads)?;
         let mut fresh = Vec::new();
         let source = self.find(&identity, rules, &mut fresh)?;
         let table = source.number(&self.load(fresh)?);
-        let mounts = MountTable::provisional();
-        if let Err(error) = self.bind(number, &identity.name, &mounts, table) {
+        let owner = identity.owner.as_ref().and_then(Owner::to_kernel);
+        let bound = self.bind(number, &identity.name, &mounts, table);
+        let bound = bound.and_then(|()| match owner {
+            Some(owner) if !is_claimed => self.maps.own(number, owner).map_err(EngineError::Maps),
+            _ => Ok(()),
+        });
+        if let Err(error) = bound {
             self.retire_unused(now);
             return Err(error);
         }
+        self.inherited.remove(&number);
         let workload = Workload {
             identity,
             table,

@@ -29,8 +29,10 @@ use crate::kubepods::{self, ContainerId, PodUid};
 #[derive(Default)]
 pub(super) struct Pods {
     kubelets: Vec<Cgroup>,
-    uids: BTreeMap<PodUid, WorkloadId>,
-    ids: BTreeMap<ContainerId, WorkloadId>,
+    pub(super) uids: BTreeMap<PodUid, WorkloadId>,
+    pub(super) ids: BTreeMap<ContainerId, WorkloadId>,
+    /// What predecessors of other versions knew, by cgroup.
+    pub(super) seen: BTreeMap<u64, (ContainerCgroup, Option<Armed>)>,
 }
 
 impl Pods {
@@ -128,9 +130,16 @@ impl<M: Maps> Engine<M> {
                     id: id.map_or([0; CONTAINER_ID_BYTES], |id| *id.key()),
                 };
                 let number = cgroup.id().0;
+                let seen = self.pods.seen.remove(&number);
+                let (container, armed) = seen.unwrap_or((container, None));
                 self.maps
                     .add_container(number, &container)
                     .map_err(EngineError::Maps)?;
+                if let Some(armed) = armed {
+                    self.maps
+                        .set_armed(number, armed)
+                        .map_err(EngineError::Maps)?;
+                }
                 // The kernel forgets those that are removed from now on.
                 if !cgroup.exists() {
                     self.maps
@@ -240,7 +249,7 @@ impl<M: Maps> Engine<M> {
     }
 
     /// Labels containers that are there and have no label, or another's.
-    fn label_late(
+    pub(super) fn label_late(
         &mut self,
         concerned: impl Fn(&ContainerCgroup) -> bool,
     ) -> Result<(), EngineError> {
@@ -285,13 +294,7 @@ impl<M: Maps> Engine<M> {
         number: u64,
         container: &ContainerCgroup,
     ) -> Result<(), EngineError> {
-        let uid = PodUid::from_key(container.pod);
-        let pods = self.pods.kubelets.iter().flat_map(kubepods::pods);
-        let cgroup = pods
-            .filter(|(pod, _)| *pod == uid)
-            .flat_map(|(_, cgroup)| kubepods::containers(&cgroup))
-            .map(|(_, cgroup)| cgroup)
-            .find(|cgroup| cgroup.id().0 == number);
+        let cgroup = self.cgroup_of(PodUid::from_key(container.pod), CgroupId(number));
         // Not to be seen yet, so nothing is below it; or it is gone.
         let Some(cgroup) = cgroup else {
             return self.maps.label(number, id.0).map_err(EngineError::Maps);
@@ -306,6 +309,15 @@ impl<M: Maps> Engine<M> {
             }
         }
         Ok(())
+    }
+
+    /// A container's cgroup, if it can be seen.
+    pub(super) fn cgroup_of(&self, pod: PodUid, number: CgroupId) -> Option<Cgroup> {
+        let pods = self.pods.kubelets.iter().flat_map(kubepods::pods);
+        pods.filter(|(uid, _)| *uid == pod)
+            .flat_map(|(_, cgroup)| kubepods::containers(&cgroup))
+            .map(|(_, cgroup)| cgroup)
+            .find(|cgroup| cgroup.id() == number)
     }
 
     /// Makes decisions in the workload's containers as fast as they can be: the kernel,

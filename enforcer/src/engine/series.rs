@@ -58,10 +58,18 @@ impl<M: Maps> Engine<M> {
         for series in self.zeroes() {
             counts.entry(series).or_default();
         }
-        for (key, count) in self.maps.counters().map_err(EngineError::Maps)? {
+        let counters = self.maps.counters().map_err(EngineError::Maps)?;
+        // What a predecessor counted has no name before its workload is claimed.
+        let named = counters.into_iter().filter(|(key, _)| self.has_names(*key));
+        for (key, count) in named {
             *counts.entry(self.series(key)).or_default() += count;
         }
         Ok(counts)
+    }
+
+    /// Whether the engine knows what a counter's numbers mean.
+    pub(super) fn has_names(&self, key: CounterKey) -> bool {
+        self.workloads.contains_key(&key.workload) && self.tables.get(key.table).is_some()
     }
 
     /// Names for a counter's numbers.

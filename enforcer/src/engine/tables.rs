@@ -7,6 +7,9 @@ use std::time::Instant;
 use bartizan_abi::op::Ops;
 use bartizan_policy::rule_map::RuleMap;
 
+use super::inherit::digest;
+use crate::bpf::NewTable;
+
 /// A table in the kernel.
 pub(super) struct Loaded {
     /// What it was compiled from: names for its rule numbers.
@@ -23,6 +26,14 @@ impl Loaded {
             rules,
             bytes,
             retired: None,
+        }
+    }
+
+    /// As the kernel takes it.
+    pub(super) fn to_add(&self) -> NewTable<'_> {
+        NewTable {
+            bytes: &self.bytes,
+            digest: digest(&self.rules, &self.bytes),
         }
     }
 

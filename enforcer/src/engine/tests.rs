@@ -1,10 +1,12 @@
 //! The order of kernel calls, and what is enforced after each change.
 
+mod inherit;
 mod pods;
 
 use std::cell::RefCell;
 
 use bartizan_abi::containers::{Armed, ContainerCgroup, ContainerKey, PodKey};
+use bartizan_abi::handover;
 use bartizan_abi::maps::{Binding, CounterKey, PROVISIONAL, STATS};
 use bartizan_abi::op::Operation;
 use bartizan_abi::verdict::Outcome;
@@ -14,13 +16,18 @@ use bartizan_policy::rule_map::Mode;
 
 use super::sweep::GRACE;
 use super::*;
-use crate::bpf::{LoadError, MapError};
+use crate::bpf::{LoadError, MapError, NewTable, Predecessor, Removed};
 
 /// A kernel that only remembers.
 #[derive(Default)]
 struct Fake {
     calls: Vec<String>,
     tables: BTreeMap<u32, Vec<u8>>,
+    digests: BTreeMap<u32, handover::TableDigest>,
+    /// Tables of a predecessor that nobody has asked for.
+    left: BTreeMap<handover::TableDigest, u32>,
+    owners: BTreeMap<u32, handover::Owner>,
+    predecessors: Vec<Option<Predecessor>>,
     /// Table and flags by workload.
     bindings: BTreeMap<u32, (u32, u32)>,
     generations: Vec<u64>,
@@ -50,12 +57,18 @@ impl Maps for Fake {
         Ok(())
     }
 
-    fn add_tables(&mut self, tables: &[&[u8]]) -> Result<Vec<u32>, MapError> {
+    fn add_tables(&mut self, tables: &[NewTable<'_>]) -> Result<Vec<u32>, MapError> {
+        let left = tables.iter().map(|table| self.left.remove(&table.digest));
+        if let Some(numbers) = left.collect() {
+            return Ok(numbers);
+        }
         let numbers: Vec<u32> = (self.last + 1..).take(tables.len()).collect();
         self.calls.push(format!("add {numbers:?}"));
         self.last += tables.len() as u32;
-        let tables = tables.iter().map(|table| table.to_vec());
-        self.tables.extend(numbers.iter().copied().zip(tables));
+        for (number, table) in numbers.iter().zip(tables) {
+            self.tables.insert(*number, table.bytes.to_vec());
+            self.digests.insert(*number, table.digest);
+        }
         Ok(numbers)
     }
 
@@ -65,6 +78,7 @@ impl Maps for Fake {
             self.bindings.values().all(|(used, _)| *used != table),
             "table {table} is used"
         );
+        self.digests.remove(&table);
         self.tables.remove(&table).map(|_| ()).ok_or_else(full)
     }
 
@@ -94,7 +108,31 @@ impl Maps for Fake {
             self.labels.values().all(|label| *label != workload),
             "still labelled"
         );
+        self.owners.remove(&workload);
         self.bindings.remove(&workload).map(|_| ()).ok_or_else(full)
+    }
+
+    fn own(&mut self, workload: u32, owner: handover::Owner) -> Result<(), MapError> {
+        assert!(self.bindings.contains_key(&workload), "owned unbound");
+        self.owners.insert(workload, owner);
+        Ok(())
+    }
+
+    fn owners(&self) -> Result<Vec<(u32, handover::Owner)>, MapError> {
+        let owners = self.owners.iter();
+        Ok(owners.map(|(number, owner)| (*number, *owner)).collect())
+    }
+
+    fn predecessors(&self) -> Result<Vec<Option<Predecessor>>, MapError> {
+        Ok(self.predecessors.clone())
+    }
+
+    fn retire_predecessors(&mut self) -> Result<Removed, MapError> {
+        for number in std::mem::take(&mut self.left).into_values() {
+            self.remove_table(number)?;
+        }
+        self.predecessors.clear();
+        Ok(Removed::default())
     }
 
     fn label(&mut self, cgroup: u64, workload: u32) -> Result<(), MapError> {
@@ -148,6 +186,14 @@ impl Maps for Fake {
     fn forget_container(&mut self, id: &ContainerKey) -> Result<(), MapError> {
         self.ids.remove(id);
         Ok(())
+    }
+
+    fn expected_pods(&self) -> Result<Vec<(PodKey, u32)>, MapError> {
+        Ok(self.uids.iter().map(|(uid, of)| (*uid, *of)).collect())
+    }
+
+    fn expected_containers(&self) -> Result<Vec<(ContainerKey, u32)>, MapError> {
+        Ok(self.ids.iter().map(|(id, of)| (*id, *of)).collect())
     }
 
     fn containers(&self) -> Result<Vec<(u64, ContainerCgroup)>, MapError> {
@@ -225,6 +271,7 @@ fn identity(name: &str, app: &str) -> Identity {
             labels: [("app".to_owned(), app.to_owned())].into(),
             ..Selected::default()
         },
+        owner: None,
     }
 }
 

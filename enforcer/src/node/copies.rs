@@ -170,6 +170,30 @@ impl Copies {
     }
 }
 
+/// Removes what enforcers of any version have kept in a directory, and the directory if
+/// nothing else is in it; false if there was nothing.
+pub fn remove(dir: &Path) -> io::Result<bool> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        entries => entries?,
+    };
+    let is_version = |name: &str| {
+        let number = name.strip_prefix('v');
+        number.is_some_and(|number| number.parse::<u32>().is_ok())
+    };
+    let mut was_there = false;
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(is_version) {
+            fs::remove_dir_all(entry.path())?;
+            was_there = true;
+        }
+    }
+    // Others may have something there, and in a container it is a mount point.
+    let _ = fs::remove_dir(dir);
+    Ok(was_there)
+}
+
 fn work(todo: &mpsc::Receiver<Job>, errors: &AtomicU64) {
     while let Ok(job) = todo.recv() {
         let (path, result) = match job {
@@ -309,6 +333,24 @@ mod tests {
         fs::write(forged, br#"{"policies":[]}"#).unwrap();
         assert_eq!(copies.rule_map("0123"), None);
         assert_eq!(copies.rule_map("../pods/torn"), None);
+    }
+
+    #[test]
+    fn only_what_enforcers_keep_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        assert!(!remove(&state).unwrap());
+        let copies = Copies::open(&state).unwrap();
+        copies.save_pod(&key(), UID.parse().unwrap(), &wanted());
+        copies.flush();
+        fs::write(state.join("vital"), "").unwrap();
+        assert!(remove(&state).unwrap());
+        assert!(!state.join("v1").exists() && state.join("vital").exists());
+        assert!(!remove(&state).unwrap());
+        fs::remove_file(state.join("vital")).unwrap();
+        fs::create_dir_all(state.join("v7")).unwrap();
+        assert!(remove(&state).unwrap());
+        assert!(!state.exists());
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 
 use tokio::sync::mpsc;
 
@@ -32,31 +31,31 @@ pub(super) struct Unable {
 
 impl Hands {
     /// Enforces with an engine; denials go to `denials`, and where there is room to `notify`.
-    pub(super) async fn able(
+    pub(super) fn able(
         engine: Engine<Kernel>,
         denials: Box<dyn Write + Send>,
-        metrics: Option<SocketAddr>,
+        questions: Option<mpsc::Receiver<Question>>,
         node: Option<String>,
         notify: mpsc::Sender<Record>,
     ) -> io::Result<Self> {
         let policies = PolicyState::default();
-        let mut agent = Agent::start(engine, policies, denials, metrics, node).await?;
+        let mut agent = Agent::start(engine, policies, denials, questions, node)?;
         agent.notify = Some(notify);
         Ok(Self::Able(Box::new(agent)))
     }
 
     /// Says why nothing is enforced.
-    pub(super) async fn unable(failure: &Failure, metrics: Option<SocketAddr>) -> io::Result<Self> {
+    pub(super) fn unable(failure: &Failure, questions: Option<mpsc::Receiver<Question>>) -> Self {
         let message = failure.lines().join("; ");
         tracing::error!("this node cannot enforce: {message}");
-        Ok(Self::Unable(Unable {
+        Self::Unable(Unable {
             trouble: Trouble {
                 reason: "NodeCannotEnforce",
                 message,
             },
-            questions: http::questions(metrics).await?,
+            questions,
             facts: NodeFacts::default(),
-        }))
+        })
     }
 
     /// The engine, if there is one.

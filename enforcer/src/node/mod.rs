@@ -19,10 +19,12 @@ pub mod api;
 pub mod containers;
 pub mod copies;
 pub mod enforce;
+mod handover;
 mod hands;
 pub mod hold;
 pub mod keys;
 pub mod kubelet;
+mod load;
 pub mod notices;
 pub mod pods;
 pub mod rule_maps;
@@ -38,51 +40,43 @@ use tokio::task::LocalSet;
 
 use crate::agent;
 use crate::args::Node;
-use crate::bpf::Kernel;
-use crate::cgroup::Hierarchy;
 use crate::engine::Engine;
 use crate::failure::Failure;
-use crate::selftest;
+use crate::http;
+use crate::selftest::Prober;
 use hands::Hands;
 use work::Work;
 
 /// Denials on their way to events; the log has all of them.
 const DENIALS: usize = 64;
 
-/// Enforces until SIGINT or SIGTERM.
+/// Enforces until SIGINT or SIGTERM, and leaves in the kernel what is enforced.
 pub fn run(args: &Node) -> Result<u8, Failure> {
     let denials = agent::denials(args.denials.as_deref())?;
-    // The self-test forks, so it comes before threads.
-    let able = prepare();
+    // Forks, so it comes before threads.
+    let prober = Prober::start()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     LocalSet::new().block_on(&runtime, async {
+        let mut questions = http::questions(args.metrics).await?;
         let client = connect(args).await?;
         let node = Some(args.name.clone());
         let (notify, denied) = mpsc::channel(DENIALS);
+        let able = load::load(&args.traces.pins, prober, &mut questions).await;
         let (hands, hierarchy) = match able {
-            Ok((engine, hierarchy)) => {
-                let hands = Hands::able(engine, denials, args.metrics, node, notify).await?;
+            Ok((kernel, hierarchy)) => {
+                let hands = Hands::able(Engine::new(kernel), denials, questions, node, notify)?;
                 tracing::info!("enforcing: the self-test's denials were seen");
                 (hands, Some(hierarchy))
             }
-            Err(failure) => (Hands::unable(&failure, args.metrics).await?, None),
+            Err(failure) => (Hands::unable(&failure, questions), None),
         };
         Work::new(hands, hierarchy, client, denied, args)?
             .run()
             .await
     })?;
     Ok(0)
-}
-
-/// A kernel that has been seen to deny.
-fn prepare() -> Result<(Engine<Kernel>, Hierarchy), Failure> {
-    let hierarchy = Hierarchy::find()?;
-    let mut engine = Engine::new(Kernel::load()?);
-    let judged = engine.judged();
-    selftest::run(engine.maps(), &hierarchy, judged)?;
-    Ok((engine, hierarchy))
 }
 
 /// A client of the API server, which needn't answer yet.

@@ -31,7 +31,7 @@ use super::hold::Holds;
 use super::keys::PodKey;
 use super::rule_maps::{RuleMapError, RuleMaps};
 use crate::agent::chain;
-use crate::engine::{Arming, EngineError, Identity, WorkloadId};
+use crate::engine::{Arming, EngineError, Identity, Owner, WorkloadId};
 use crate::kubepods::PodUid;
 
 /// When what the engine refused is tried again.
@@ -111,8 +111,13 @@ pub(super) struct Pod {
 }
 
 impl Pod {
-    fn is_selected(&self) -> bool {
+    pub(super) fn is_selected(&self) -> bool {
         self.plan.iter().any(|plan| plan.rule_map.is_some())
+    }
+
+    /// Whether containers without a name have rules.
+    pub(super) fn has_whole(&self) -> bool {
+        self.whole.is_some()
     }
 
     fn uses(&self, rule_map: &str) -> bool {
@@ -120,15 +125,20 @@ impl Pod {
         names.any(|name| name == Some(rule_map))
     }
 
-    fn identity(&self, container: Option<&ContainerEnforcement>) -> Identity {
+    fn identity(&self, uid: PodUid, container: Option<&ContainerEnforcement>) -> Identity {
+        let name = container.map(|plan| plan.name.clone());
         Identity {
             name: self.key.name.clone(),
             image: container.and_then(|plan| plan.image.clone()),
             workload: link::Workload {
                 namespace: Some(self.key.namespace.clone()),
-                container: container.map(|plan| plan.name.clone()),
+                container: name.clone(),
                 ..link::Workload::default()
             },
+            owner: Some(Owner {
+                pod: uid,
+                container: name,
+            }),
         }
     }
 }
@@ -241,6 +251,11 @@ impl Pods {
         retry.chain(self.rule_maps.deadline()).min()
     }
 
+    /// Whether the kernel has what was known.
+    pub(super) fn is_settled(&self) -> bool {
+        self.marked.is_empty()
+    }
+
     pub(super) fn mark(&mut self, uid: PodUid) {
         self.marked.insert(uid);
     }
@@ -288,7 +303,7 @@ impl Pods {
             return self.release(uid, engine);
         }
         pod.troubles.clear();
-        let roles = settle_roles(pod, &mut self.rule_maps, engine);
+        let roles = settle_roles(pod, uid, &mut self.rule_maps, engine);
         let whole = settle_whole(pod, uid, engine);
         let mut containers = Ok(());
         for (id, container) in self.containers.of_mut(uid) {
@@ -336,6 +351,7 @@ struct Refused;
 /// A workload for each container whose rules are known.
 fn settle_roles(
     pod: &mut Pod,
+    uid: PodUid,
     rule_maps: &mut RuleMaps,
     engine: &mut impl Enforce,
 ) -> Result<(), Refused> {
@@ -352,7 +368,7 @@ fn settle_roles(
             Some(role) if role.rule_map == plan.rule_map => Ok(()),
             Some(role) => replace(engine, role, rules, plan.rule_map.clone()),
             None => {
-                let identity = pod.identity(Some(&plan));
+                let identity = pod.identity(uid, Some(&plan));
                 add(engine, identity, rules, plan.rule_map.clone())
                     .map(|role| pod.roles.insert(plan.name.clone(), role))
                     .map(|_| ())
@@ -390,7 +406,7 @@ fn settle_whole(pod: &mut Pod, uid: PodUid, engine: &mut impl Enforce) -> Result
     let outcome = if let Some((role, of)) = &mut pod.whole {
         replace(engine, role, rules, None).map(|()| *of = names)
     } else {
-        let identity = pod.identity(None);
+        let identity = pod.identity(uid, None);
         add(engine, identity, rules, None).and_then(|role| {
             let workload = role.workload;
             pod.whole = Some((role, names));

@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::api::{Server, Update};
+use super::containers::Named;
 use super::copies::Copies;
 use super::hands::Hands;
 use super::keys::PodKey;
@@ -23,6 +24,7 @@ use super::status::Statuses;
 use crate::agent::chain;
 use crate::args::Node;
 use crate::cgroup::{Cgroup, Hierarchy};
+use crate::engine::Inherited;
 use crate::failure::Failure;
 use crate::metrics::{NodeFacts, NriFacts};
 use crate::nri::{Event, Request};
@@ -51,6 +53,8 @@ enum Cause {
 pub(super) struct Work {
     hands: Hands,
     hierarchy: Option<Hierarchy>,
+    /// What a predecessor has in force, until as much is by what is known now.
+    inherited: Option<Inherited>,
     pods: Pods,
     statuses: Statuses,
     /// UIDs of the `PodEnforcement`s.
@@ -77,14 +81,19 @@ pub(super) struct Work {
 impl Work {
     /// Starts to follow the API server.
     pub(super) fn new(
-        hands: Hands,
+        mut hands: Hands,
         hierarchy: Option<Hierarchy>,
         client: Client,
         denied: mpsc::Receiver<Record>,
         args: &Node,
     ) -> Result<Self, Failure> {
-        let copies = Copies::open(&args.state)
-            .with_context(|| format!("cannot use {}", args.state.display()))?;
+        let state = &args.traces.state;
+        let copies =
+            Copies::open(state).with_context(|| format!("cannot use {}", state.display()))?;
+        let inherited = match hands.engine() {
+            Some(engine) => engine.inherit()?,
+            None => None,
+        };
         let mut pods = Pods::default();
         let mut unconfirmed = BTreeSet::new();
         for (key, wanted) in copies.pods() {
@@ -111,6 +120,7 @@ impl Work {
             },
             hands,
             hierarchy,
+            inherited,
             pods,
             statuses: Statuses::default(),
             objects: BTreeMap::new(),
@@ -135,6 +145,10 @@ impl Work {
 
     /// Works until it is told to end.
     pub(super) async fn run(mut self) -> Result<(), Failure> {
+        self.adopt();
+        // Finds the rule maps that are on disk, so that the first turn has them in force
+        // before what a predecessor has reported is read, which has names then.
+        self.look(Instant::now());
         loop {
             let next = self.look(Instant::now());
             let Self {
@@ -176,9 +190,64 @@ impl Work {
                 Cause::Update(None) | Cause::End => break,
             }
         }
-        tracing::info!("ending");
+        tracing::info!("ending: what is enforced stays enforced");
         self.hands.finish();
         Ok(())
+    }
+
+    /// Names the containers that a predecessor knew, so that their rules don't change until
+    /// the runtime names them.
+    fn adopt(&mut self) {
+        let Some(inherited) = &self.inherited else {
+            return;
+        };
+        let containers = inherited.containers.clone();
+        tracing::info!(
+            workloads = inherited.owners.len(),
+            containers = containers.len(),
+            "taking over from the enforcer before"
+        );
+        self.scan_cgroups();
+        for (id, owner) in containers {
+            if self.pods.has_cgroup(&id) && owner.container.is_some() {
+                self.pods.name(Named {
+                    id,
+                    pod: owner.pod,
+                    name: owner.container,
+                    ended: false,
+                });
+            }
+        }
+    }
+
+    /// Ends what a predecessor has in force once it has been replaced.
+    fn retire(&mut self) {
+        let Some(inherited) = &self.inherited else {
+            return;
+        };
+        if !self.pods.replace(inherited, self.facts.synced) {
+            return;
+        }
+        let Some(engine) = self.hands.engine() else {
+            return;
+        };
+        match engine.retire_predecessors(|id| self.pods.knows(id)) {
+            Ok(removed) => {
+                self.inherited = None;
+                tracing::info!(
+                    versions = removed.versions,
+                    links = removed.links,
+                    maps = removed.maps,
+                    "what the enforcer before had in force is replaced"
+                );
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = chain(&error),
+                    "the enforcer before is still in force"
+                );
+            }
+        }
     }
 
     /// Does what is due; when to look again at the latest.
@@ -215,6 +284,7 @@ impl Work {
             self.pods.set_asked(now < back);
             next = if now < back { next.min(back) } else { next };
         }
+        self.retire();
         for (key, status) in self.pods.changed_statuses(self.hands.trouble()) {
             self.statuses.want(&key, status);
         }

@@ -17,8 +17,9 @@ use crate::bpf::Kernel;
 use crate::cgroup::Hierarchy;
 use crate::engine::Engine;
 use crate::failure::Failure;
+use crate::http;
 use crate::policies::Policies;
-use crate::selftest;
+use crate::selftest::{self, Prober};
 use crate::watch::Watch;
 use files::Files;
 use workload::Watched;
@@ -40,6 +41,7 @@ pub fn run(args: &Standalone) -> Result<u8, Failure> {
     for workload in &args.workloads {
         hierarchy.open(&workload.cgroup)?;
     }
+    let prober = Prober::start()?;
     let mut engine = Engine::new(Kernel::load()?);
     let mut workloads = Vec::new();
     for workload in &args.workloads {
@@ -47,7 +49,7 @@ pub fn run(args: &Standalone) -> Result<u8, Failure> {
         workloads.push(Watched::new(id, workload));
     }
     let judged = engine.judged();
-    selftest::run(engine.maps(), &hierarchy, judged)?;
+    selftest::run(engine.maps(), &hierarchy, prober, judged)?;
     let state = PolicyState {
         policies: policies.len(),
         ..PolicyState::default()
@@ -58,7 +60,8 @@ pub fn run(args: &Standalone) -> Result<u8, Failure> {
         .build()?;
     LocalSet::new().block_on(&runtime, async {
         let node = agent::node(args.common.node.as_deref());
-        let mut agent = Agent::start(engine, state, denials, args.common.metrics, node).await?;
+        let questions = http::questions(args.common.metrics).await?;
+        let mut agent = Agent::start(engine, state, denials, questions, node)?;
         let result = serve(&mut agent, files, workloads, &hierarchy).await;
         agent.finish();
         result

@@ -1,5 +1,7 @@
 //! What is in the kernel after whatever came in, in whatever order.
 
+mod handover;
+
 use std::collections::BTreeMap;
 use std::fs;
 

@@ -4,24 +4,25 @@
 //! The same child does the same outside the cgroup first, so that a denial by anything
 //! else (a `noexec` mount, another security module) isn't taken for ours.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, PipeWriter, Read, Write, pipe};
+mod prober;
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use bartizan_abi::limits::MAX_WORKLOADS;
 use bartizan_abi::op::{FILE_OPS, Operation, Ops};
 use bartizan_policy::compile::{CompileError, compile};
 use bartizan_policy::rule_map::{Effect, Matcher, Mode, PolicyInfo, Rule, RuleMap};
+use sha2::{Digest as _, Sha256};
 
-use crate::bpf::{LoadError, MapError};
+use crate::bpf::{LoadError, MapError, NewTable};
 use crate::cgroup::{Cgroup, CgroupError, Hierarchy};
 use crate::engine::Maps;
 use crate::mounts::{self, BindingHead, MountError, MountTable, Object, Visible};
-use crate::sys::{Forked, Namespaces, fork};
+pub use prober::Prober;
 
 /// The workload number of the self-test: the last one, the first that others take is 1.
 const WORKLOAD: u32 = MAX_WORKLOADS - 1;
@@ -65,8 +66,13 @@ pub enum SelfTestError {
 
 /// Runs the test. `needed`: the operations that the policies judge; reading a file is
 /// tried only if some file operation is among them, so that no hook is attached for the
-/// test alone. Call it before there are threads.
-pub fn run(maps: &mut impl Maps, hierarchy: &Hierarchy, needed: Ops) -> Result<(), SelfTestError> {
+/// test alone.
+pub fn run(
+    maps: &mut impl Maps,
+    hierarchy: &Hierarchy,
+    prober: Prober,
+    needed: Ops,
+) -> Result<(), SelfTestError> {
     let with_files = needed & FILE_OPS != 0;
     let name = format!("bartizan-self-test-{}", std::process::id());
     let table = compile(&rules(&name, with_files)).map_err(SelfTestError::Compile)?;
@@ -75,7 +81,7 @@ pub fn run(maps: &mut impl Maps, hierarchy: &Hierarchy, needed: Ops) -> Result<(
     )
     .map_err(SelfTestError::Hooks)?;
     let cgroup = hierarchy.create(&name).map_err(SelfTestError::Cgroup)?;
-    let result = with_cgroup(maps, &cgroup, &name, &table, with_files);
+    let result = with_cgroup(maps, &cgroup, prober, &name, &table, with_files);
     let removed = cgroup.remove().map_err(SelfTestError::Cgroup);
     result.and(removed)
 }
@@ -83,13 +89,19 @@ pub fn run(maps: &mut impl Maps, hierarchy: &Hierarchy, needed: Ops) -> Result<(
 fn with_cgroup(
     maps: &mut impl Maps,
     cgroup: &Cgroup,
+    prober: Prober,
     name: &str,
     table: &[u8],
     with_files: bool,
 ) -> Result<(), SelfTestError> {
-    let numbers = maps.add_tables(&[table]).map_err(SelfTestError::Maps)?;
+    let numbers = maps
+        .add_tables(&[NewTable {
+            bytes: table,
+            digest: Sha256::digest(table).into(),
+        }])
+        .map_err(SelfTestError::Maps)?;
     let number = numbers[0];
-    let result = try_places(maps, cgroup, name, (number, table), with_files);
+    let result = try_places(maps, cgroup, prober, name, (number, table), with_files);
     let mut clean_up = || {
         maps.unlabel(cgroup.id().0)?;
         maps.unbind(WORKLOAD)?;
@@ -151,6 +163,7 @@ fn rules(name: &str, with_files: bool) -> RuleMap {
 fn try_places(
     maps: &mut impl Maps,
     cgroup: &Cgroup,
+    mut prober: Prober,
     name: &str,
     (number, table): (u32, &[u8]),
     with_files: bool,
@@ -178,7 +191,10 @@ fn try_places(
         maps.bind(&binding).map_err(SelfTestError::Maps)?;
         maps.label(cgroup.id().0, WORKLOAD)
             .map_err(SelfTestError::Maps)?;
-        let found = attempt(cgroup, &file.0).map_err(SelfTestError::Child)?;
+        let procs = cgroup.path().join("cgroup.procs");
+        let found = prober
+            .attempt(&procs, &file.0)
+            .map_err(SelfTestError::Child)?;
         if found.control != [0, libc::ENOENT] {
             tracing::debug!(place = %place.display(), ?found, "no place for the self-test");
             continue;
@@ -231,84 +247,9 @@ impl Drop for Scratch {
     }
 }
 
-/// Errnos (0 for success) of reading and of running a file.
-#[derive(Debug)]
-struct Attempt {
-    /// Outside the cgroup.
-    control: [i32; 2],
-    /// Inside.
-    denied: [i32; 2],
-}
-
-impl Attempt {
-    fn check(&self, with_files: bool) -> Result<(), SelfTestError> {
-        let [read, run] = self.denied;
-        for (tried, operation, errno) in [
-            (with_files, "reading a file", read),
-            (true, "running a program", run),
-        ] {
-            if tried && errno != libc::EACCES {
-                let found = match errno {
-                    0 => "success".to_owned(),
-                    errno => io::Error::from_raw_os_error(errno).to_string(),
-                };
-                return Err(SelfTestError::NotDenied { operation, found });
-            }
-        }
-        Ok(())
-    }
-}
-
-fn attempt(cgroup: &Cgroup, file: &Path) -> io::Result<Attempt> {
-    let procs = cgroup.procs().map_err(io::Error::other)?;
-    let (mut results, report) = pipe()?;
-    match fork(Namespaces::Same)? {
-        Forked::Child => {
-            let code = i32::from(child(&procs, file, report).is_err());
-            std::process::exit(code)
-        }
-        Forked::Parent { pidfd, .. } => {
-            drop(report);
-            let mut bytes = Vec::new();
-            results.read_to_end(&mut bytes)?;
-            rustix::process::waitid(
-                rustix::process::WaitId::PidFd(std::os::fd::AsFd::as_fd(&pidfd)),
-                rustix::process::WaitIdOptions::EXITED,
-            )?;
-            let mut errnos = bytes
-                .chunks_exact(4)
-                .map(|chunk| i32::from_le_bytes(chunk.try_into().expect("chunks of four bytes")));
-            let mut next = || {
-                errnos
-                    .next()
-                    .ok_or(io::Error::from(io::ErrorKind::UnexpectedEof))
-            };
-            Ok(Attempt {
-                control: [next()?, next()?],
-                denied: [next()?, next()?],
-            })
-        }
-    }
-}
-
-fn child(mut procs: &File, file: &Path, mut report: PipeWriter) -> io::Result<()> {
-    for inside in [false, true] {
-        if inside {
-            procs.write_all(b"0")?;
-        }
-        let read = File::open(file).err();
-        // Returns only if it fails, which it always does.
-        let run = Some(Command::new(file).exec());
-        for error in [read, run] {
-            let errno = error.map_or(0, |error| error.raw_os_error().unwrap_or(libc::EIO));
-            report.write_all(&errno.to_le_bytes())?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::prober::Attempt;
     use super::*;
 
     fn attempt(denied: [i32; 2]) -> Attempt {
