@@ -10,6 +10,8 @@ use rustix::io::Errno;
 
 use crate::attributes::Attributes;
 
+const MAP_GET_NEXT_KEY: libc::c_long = 4;
+const PROG_GET_NEXT_ID: libc::c_long = 11;
 const MAP_GET_NEXT_ID: libc::c_long = 12;
 const MAP_GET_FD_BY_ID: libc::c_long = 14;
 const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
@@ -22,7 +24,46 @@ const NAME: usize = 24;
 
 /// Some program is attached somewhere.
 pub(crate) fn is_anything_attached() -> bool {
-    Attributes::default().call(LINK_GET_NEXT_ID).is_ok()
+    !links().is_empty()
+}
+
+/// The kernel's numbers of everything that is attached. A number is never used again.
+pub(crate) fn links() -> Vec<u32> {
+    numbers(LINK_GET_NEXT_ID)
+}
+
+/// The kernel's numbers of all programs, attached or not.
+pub(crate) fn programs() -> Vec<u32> {
+    numbers(PROG_GET_NEXT_ID)
+}
+
+fn numbers(next_id: libc::c_long) -> Vec<u32> {
+    let next = |last: &u32| {
+        let mut next = Attributes::default();
+        next.word(0, *last);
+        next.call(next_id).ok().map(|_| next.read(4))
+    };
+    std::iter::successors(next(&0), next).collect()
+}
+
+/// How many entries the map of that name has. Keys have at most 64 bytes.
+pub(crate) fn entries(name: &CStr) -> Result<usize> {
+    let map = map(name)?;
+    let (mut key, mut next_key) = ([0_u8; 64], [0_u8; 64]);
+    let mut count = 0;
+    loop {
+        let mut next = Attributes::default();
+        next.word(0, map.as_raw_fd().cast_unsigned());
+        if count > 0 {
+            next.pointer(8, key.as_ptr());
+        }
+        next.pointer(16, next_key.as_mut_ptr());
+        if next.call(MAP_GET_NEXT_KEY).is_err() {
+            return Ok(count);
+        }
+        key = next_key;
+        count += 1;
+    }
 }
 
 /// Fills the map of labels with cgroups that don't exist.

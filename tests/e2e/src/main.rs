@@ -11,6 +11,8 @@
 #![expect(clippy::print_stdout, reason = "results go to standard output")]
 #![expect(clippy::print_stderr, reason = "misuse is reported on standard error")]
 
+mod agent;
+mod api_server;
 mod attributes;
 mod case;
 mod cases;
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         ["case", name] => runner::run_one(name),
         ["probe", rest @ ..] => probe::main(rest),
         ["runtime", rest @ ..] => runtime::main(rest),
+        ["api-server", folder] => api_server::main(folder),
         _ => {
             eprintln!("usage: bartizan-e2e list [FILTER] | run GUEST [FILTER] | case NAME");
             ExitCode::from(2)

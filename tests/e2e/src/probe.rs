@@ -10,6 +10,7 @@
 //! work before the one that is judged answers with a sentence.
 
 mod attempt;
+mod hammer;
 mod operation;
 
 use std::io::{self, BufRead as _, Write as _};
@@ -23,6 +24,8 @@ pub(crate) use operation::{MOVED, OWNER};
 
 /// Operations are read line by line from standard input.
 pub(crate) const SERVE: [&str; 2] = ["probe", "serve"];
+/// Operations behind it are done over and over, see [`hammer`].
+pub(crate) const HAMMER: [&str; 2] = ["probe", "hammer"];
 /// Ends well.
 pub(crate) const NOTHING: [&str; 2] = ["probe", "nothing"];
 
@@ -62,6 +65,7 @@ pub(crate) fn main(words: &[&str]) -> ExitCode {
         ["serve"] => serve(),
         // As the interpreter of a script, with the script's name in front.
         ["nothing"] | [_, "probe", "nothing"] => ExitCode::SUCCESS,
+        ["hammer", operations @ ..] => hammer::run(operations),
         ["attempt", name] => {
             println!("{}", answer(attempt::perform(name)));
             ExitCode::SUCCESS

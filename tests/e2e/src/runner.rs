@@ -24,6 +24,8 @@ use crate::cases;
 /// Each case has `NAME/` for its files, `NAME.output` and `NAME.reason` in here.
 const SCRATCH: &str = "/tmp/e2e";
 const SKIPPED: u8 = 77;
+/// In front of lines that are printed of a case that has passed, too.
+const FIGURE: &str = "figure: ";
 const POLL: Duration = Duration::from_millis(10);
 
 /// How a case ended.
@@ -56,6 +58,11 @@ pub(crate) fn run(guest: &str, filter: &str) -> ExitCode {
             Verdict::Passed => {
                 passed += 1;
                 println!("ok {} ({took:.1} s)", case.name);
+                let output = fs::read(beside(&case, "output")).unwrap_or_default();
+                let output = String::from_utf8_lossy(&output);
+                for line in output.lines().filter(|line| line.starts_with(FIGURE)) {
+                    println!("    | {line}");
+                }
             }
             Verdict::Failed(reason) => {
                 failed += 1;

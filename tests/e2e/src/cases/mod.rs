@@ -8,6 +8,7 @@ mod pods;
 mod samples;
 mod standalone;
 mod start_up;
+mod survival;
 
 use crate::case::Case;
 
@@ -22,6 +23,7 @@ pub(crate) fn all() -> Vec<Case> {
         cgroup::cases(),
         pods::cases(),
         standalone::cases(),
+        survival::cases(),
     ]
     .into_iter()
     .flatten()
