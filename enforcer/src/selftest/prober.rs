@@ -4,6 +4,7 @@
 //!   enforcer ── cgroup.procs\0 file\0 ──► prober ── forks for each ──► outside, then inside
 //!            ◄── errnos ────────────────┘
 //! ```
+//! A negative errno says why something couldn't be tried.
 //!
 //! It is forked while there is one thread, and asked when there may be more.
 
@@ -17,6 +18,7 @@ use std::path::Path;
 use std::process::Command;
 
 use rustix::process::{WaitId, WaitIdOptions, waitid};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::SelfTestError;
 use crate::sys::{Forked, Namespaces, fork};
@@ -90,7 +92,11 @@ impl Prober {
         let mut next = || {
             let mut errno = [0; 4];
             self.from.read_exact(&mut errno)?;
-            Ok::<_, io::Error>(i32::from_le_bytes(errno))
+            let errno = i32::from_le_bytes(errno);
+            if errno < 0 {
+                return Err(io::Error::from_raw_os_error(-errno));
+            }
+            Ok(errno)
         };
         Ok(Attempt {
             control: [next()?, next()?],
@@ -107,9 +113,10 @@ impl Drop for Prober {
     }
 }
 
-fn wait(pidfd: &OwnedFd) -> io::Result<()> {
-    waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED)?;
-    Ok(())
+/// The exit status; `None` if a signal ended it.
+fn wait(pidfd: &OwnedFd) -> io::Result<Option<i32>> {
+    let status = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED)?;
+    Ok(status.and_then(|status| status.exit_status()))
 }
 
 fn serve(orders: PipeReader, report: &PipeWriter) -> io::Result<()> {
@@ -125,15 +132,30 @@ fn serve(orders: PipeReader, report: &PipeWriter) -> io::Result<()> {
         let [procs, file] = [&procs, &file].map(|path| Path::new(OsStr::from_bytes(path)));
         match fork(Namespaces::Same)? {
             Forked::Child => {
-                let code = i32::from(child(procs, file, report).is_err());
-                std::process::exit(code)
+                let error = child(procs, file, report).err();
+                std::process::exit(error.map_or(0, |error| errno(&error)))
             }
-            Forked::Parent { pidfd, .. } => wait(&pidfd)?,
+            Forked::Parent { pidfd, .. } => {
+                // Else nobody would answer.
+                let failed = wait(&pidfd)?.unwrap_or(libc::EINTR);
+                if failed != 0 {
+                    (&*report).write_all(&(-failed).to_le_bytes())?;
+                }
+            }
         }
     }
 }
 
+fn errno(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::EIO)
+}
+
 fn child(procs: &Path, file: &Path, mut report: &PipeWriter) -> io::Result<()> {
+    // A cgroup namespace is a fence where the hierarchy is mounted with `nsdelegate`, as
+    // systemd does it: a process in a container can't leave the container's cgroup.
+    if let Ok(node) = File::open("/proc/1/ns/cgroup") {
+        move_into_link_name_space(node.as_fd(), Some(LinkNameSpaceType::ControlGroup))?;
+    }
     let mut procs = OpenOptions::new().write(true).open(procs)?;
     for inside in [false, true] {
         if inside {
@@ -143,7 +165,7 @@ fn child(procs: &Path, file: &Path, mut report: &PipeWriter) -> io::Result<()> {
         // Returns only if it fails, which it always does.
         let run = Some(Command::new(file).exec());
         for error in [read, run] {
-            let errno = error.map_or(0, |error| error.raw_os_error().unwrap_or(libc::EIO));
+            let errno = error.as_ref().map_or(0, errno);
             report.write_all(&errno.to_le_bytes())?;
         }
     }
