@@ -8,8 +8,9 @@ use super::{files, read};
 /// Where reasons end up in a status, an event or a metric.
 const CRATES: [&str; 3] = ["enforcer/src", "operator/src", "policy/src"];
 /// Files in which reasons are words among others.
-const WHOLE: [&str; 2] = [
+const WHOLE: [&str; 3] = [
     "operator/src/cluster/status.rs",
+    "operator/src/cluster/holding.rs",
     "enforcer/src/node/notices.rs",
 ];
 /// Words of these files that are none.
