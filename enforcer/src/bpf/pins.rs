@@ -137,9 +137,13 @@ pub(super) struct Pins {
 }
 
 impl Pins {
-    /// The part of a version, made if it isn't there.
+    /// The part of a version, made if it isn't there. Maps without any link are what is left
+    /// of a start or an end that was interrupted, and nothing that fits together.
     pub(super) fn new(directory: Directory, version: &str) -> Result<Self, PinError> {
         let own = directory.root.join(version);
+        if own.exists() && !has_links(&own) {
+            remove(&own, &mut Removed::default())?;
+        }
         for part in ["maps", "links"] {
             let path = own.join(part);
             let mut builder = fs::DirBuilder::new();
@@ -216,6 +220,10 @@ fn entries(path: &Path) -> Result<Vec<PathBuf>, PinError> {
     Ok(all.iter().map(fs::DirEntry::path).collect())
 }
 
+fn has_links(version: &Path) -> bool {
+    entries(&version.join("links")).is_ok_and(|links| !links.is_empty())
+}
+
 /// Removes a version: links first, so that nothing is judged by maps that lose their names.
 fn remove(version: &Path, removed: &mut Removed) -> Result<(), PinError> {
     let mut parts = entries(version)?;
@@ -261,15 +269,37 @@ mod tests {
         assert_eq!(remove_all(&dir.path().join("bartizan")).unwrap(), None);
     }
 
-    #[test]
-    fn a_version_is_removed_and_counted() {
-        let dir = tempfile::tempdir().unwrap();
-        let version = dir.path().join("0123");
-        for name in ["links/file_open", "maps/CGROUPS", "maps/TABLES"] {
+    /// A version with a file in place of each pin.
+    fn version(root: &Path, pins: &[&str]) -> PathBuf {
+        let version = root.join("0123");
+        for name in pins {
             let path = version.join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "").unwrap();
         }
+        version
+    }
+
+    #[test]
+    fn maps_are_only_adopted_with_links() {
+        for links in [&["maps/TABLES", "links/file_open"][..], &["maps/TABLES"]] {
+            let dir = tempfile::tempdir().unwrap();
+            version(dir.path(), links);
+            let lock = fs::File::open(dir.path()).unwrap();
+            let directory = Directory {
+                root: dir.path().to_owned(),
+                _lock: lock.into(),
+            };
+            let pins = Pins::new(directory, "0123").unwrap();
+            assert_eq!(pins.map("TABLES").exists(), links.len() == 2);
+        }
+    }
+
+    #[test]
+    fn a_version_is_removed_and_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let pins = ["links/file_open", "maps/CGROUPS", "maps/TABLES"];
+        let version = version(dir.path(), &pins);
         let mut removed = Removed::default();
         remove(&version, &mut removed).unwrap();
         let expected = Removed {

@@ -82,6 +82,13 @@ impl<M: Maps> Engine<M> {
         self.inherited = owners
             .map(|(number, owner)| (number, Owner::from_kernel(&owner)))
             .collect();
+        // A cgroup that was made just when its parent lost its label: without rules
+        // everything would be denied there.
+        for (cgroup, number) in self.maps.labels().map_err(failed)? {
+            if !self.inherited.contains_key(&number) {
+                self.maps.unlabel(cgroup).map_err(failed)?;
+            }
+        }
         for (pod, number) in self.maps.expected_pods().map_err(failed)? {
             let uid = PodUid::from_key(pod);
             self.pods.uids.insert(uid, WorkloadId(number));

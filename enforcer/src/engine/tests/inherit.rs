@@ -118,6 +118,15 @@ fn what_is_not_claimed_stays_in_force_until_it_is_ended() {
 }
 
 #[test]
+fn labels_of_nobody_are_removed() {
+    let mut maps = predecessor();
+    maps.labels.insert(8, 5);
+    let mut engine = Engine::new(maps);
+    engine.inherit().unwrap();
+    assert_eq!(engine.maps.labels, [(7, 1)].into());
+}
+
+#[test]
 fn a_claim_that_fails_changes_nothing() {
     let (mut engine, _) = successor();
     engine.maps.failing_bind = Some(1);
