@@ -20,6 +20,7 @@ mod forward;
 mod keys;
 mod node;
 mod plan;
+mod scrape;
 mod servers;
 mod supervisor;
 mod up;
@@ -31,6 +32,7 @@ use clap::{Args, Subcommand};
 
 use crate::command::say;
 use crate::images::Image;
+use crate::prometheus::Prometheus;
 use folder::Folder;
 pub(crate) use node::Init;
 pub(crate) use up::Up;
@@ -151,6 +153,11 @@ impl Running {
     /// Copies the logs to where they outlive the cluster; returns the path.
     pub(crate) fn keep_logs(&self) -> Result<PathBuf> {
         self.0.keep_logs()
+    }
+
+    /// Starts a Prometheus that scrapes Bartizan in it, and ends with the value.
+    pub(crate) fn prometheus(&self) -> Result<Prometheus> {
+        scrape::start(&self.0)
     }
 
     /// Ends it and removes all that it made.

@@ -104,6 +104,11 @@ impl Prometheus {
         Ok(())
     }
 
+    /// Where it answers.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// The value of an expression now, series by series.
     pub(crate) fn query(&self, expression: &str) -> Result<Vec<Sample>> {
         let query = percent_encoded(expression);

@@ -12,6 +12,7 @@ use crate::cluster::{Running, Up};
 use crate::command::say;
 use crate::images::Image;
 use crate::paths;
+use crate::prometheus::{Prometheus, program};
 use crate::setup::KernelLine;
 use crate::vm::Lines;
 
@@ -27,7 +28,8 @@ pub(super) fn run(kernel: KernelLine, keep: bool) -> Result<()> {
     let cluster = Up::with_kernel(kernel).boot(CLUSTER)?;
     say("giving the node the images");
     cluster.load(&archives)?;
-    let transcript = show(&cluster);
+    let prometheus = cluster.prometheus()?;
+    let transcript = show(&cluster, &prometheus);
     let failed = transcript
         .as_ref()
         .map_or(true, |transcript| !transcript.mismatches().is_empty());
@@ -48,15 +50,20 @@ pub(super) fn run(kernel: KernelLine, keep: bool) -> Result<()> {
 }
 
 /// Runs the script in a shell of this machine.
-fn show(cluster: &Running) -> Result<Transcript> {
-    let kubectl = cluster.kubectl()?;
-    let programs = kubectl.parent().context("kubectl is in no folder")?;
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::iter::once(programs.to_owned()).chain(std::env::split_paths(&path));
+fn show(cluster: &Running, prometheus: &Prometheus) -> Result<Transcript> {
+    let mut path = Vec::new();
+    for program in [cluster.kubectl()?, program("promtool")?] {
+        let folder = program.parent().context("a program in no folder")?;
+        path.push(folder.to_owned());
+    }
+    path.extend(std::env::split_paths(
+        &std::env::var_os("PATH").unwrap_or_default(),
+    ));
     let mut shell = Command::new("sh")
         .args(["-c", &transcript::script(STEPS)])
         .current_dir(paths::root())
         .env("KUBECONFIG", cluster.kubeconfig())
+        .env("PROMETHEUS", prometheus.url())
         .env(
             "PATH",
             std::env::join_paths(path).context("an unusual PATH")?,

@@ -102,11 +102,10 @@ pub(super) const STEPS: &[Step] = &[
         )
     },
     step(
-        "",
-        "pod=$(kubectl -n bartizan-system get pods -l app.kubernetes.io/name=bartizan-enforcer -o name) && \
-         kubectl get --raw /api/v1/namespaces/bartizan-system/pods/${pod#pod/}:9464/proxy/metrics | \
-         grep ^bartizan_denials",
-        &[r#"mode="Enforce""#],
+        "The kernel's counters, in a Prometheus that scrapes the cluster.",
+        "timeout 60 sh -c 'until promtool query instant $PROMETHEUS \
+         \"bartizan_denials_total{mode=\\\"Enforce\\\"} > 0\" | grep no-downloaders; do sleep 1; done'",
+        &[r#"policy="shop/web-lockdown""#],
     ),
     step(
         "Without the policy, everything is as before.",
