@@ -139,8 +139,12 @@ impl Container {
     ) -> Result<Self> {
         let denials = context.scratch.join("denials");
         let mut command = Command::new(&context.enforcer);
-        command.args(["run", "--container", &identity.container, "--denials"]);
+        command.arg("run");
+        if !identity.container.is_empty() {
+            command.args(["--container", &identity.container]);
+        }
         command
+            .arg("--denials")
             .arg(&denials)
             .arg("-f")
             .arg(policies)
