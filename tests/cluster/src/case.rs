@@ -37,6 +37,8 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     /// Whether others can't do without it.
     pub(crate) is_needed: bool,
+    /// Whether only the long form of the tests has it.
+    pub(crate) is_long: bool,
     /// Where it is run.
     pub(crate) layouts: &'static [Layout],
     pub(crate) run: fn(&Context) -> Result<()>,
@@ -48,8 +50,17 @@ impl Case {
         Self {
             name,
             is_needed: false,
+            is_long: false,
             layouts: &[Layout::Plain],
             run,
+        }
+    }
+
+    /// The same case for the long form alone.
+    pub(crate) fn long(self) -> Self {
+        Self {
+            is_long: true,
+            ..self
         }
     }
 

@@ -32,12 +32,17 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let (mut passed, mut failed) = (0, 0);
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     // What installs Bartizan is run whatever the filter is.
     let wanted = |case: &Case| {
         case.layouts.contains(&context.layout) && (case.is_needed || case.name.contains(&filter))
     };
     for case in cases::all().into_iter().filter(wanted) {
+        if case.is_long && !context.is_long {
+            skipped += 1;
+            println!("skip {}: it is for --long", case.name);
+            continue;
+        }
         let start = Instant::now();
         let result = (case.run)(&context);
         let took = start.elapsed().as_secs_f32();
@@ -53,6 +58,6 @@ fn main() -> ExitCode {
             }
         }
     }
-    println!("{passed} passed, {failed} failed, 0 skipped");
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
     ExitCode::from(u8::from(failed > 0))
 }

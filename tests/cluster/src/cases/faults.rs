@@ -21,10 +21,10 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("faults/enforcer_is_killed", enforcer_is_killed),
         Case::new("faults/enforcer_is_rolled", enforcer_is_rolled),
         Case::new("faults/api_server_is_away", api_server_is_away),
-        Case::new("faults/operator_is_away", operator_is_away),
+        Case::new("faults/operator_is_away", operator_is_away).long(),
         Case::new("faults/containerd_is_killed", containerd_is_killed),
-        Case::new("faults/kubelet_is_killed", kubelet_is_killed),
-        Case::new("faults/clock_jumps", clock_jumps),
+        Case::new("faults/kubelet_is_killed", kubelet_is_killed).long(),
+        Case::new("faults/clock_jumps", clock_jumps).long(),
         Case::new("faults/node_is_rebooted", node_is_rebooted),
     ]
 }
