@@ -66,6 +66,19 @@ impl Kubectl {
         serde_json::from_str(&said).context("kubectl printed no JSON")
     }
 
+    /// The name of the enforcer's pod on a node.
+    pub(crate) fn enforcer(&self, node: &str) -> Result<String> {
+        let pods = self.get(&[
+            "--namespace=bartizan-system",
+            "pods",
+            "--selector=app.kubernetes.io/name=bartizan-enforcer",
+            &format!("--field-selector=spec.nodeName={node}"),
+        ])?;
+        let pod = pods["items"][0]["metadata"]["name"].as_str();
+        let pod = pod.with_context(|| format!("there is no enforcer on {node}"))?;
+        Ok(pod.to_owned())
+    }
+
     /// Makes a namespace whose name ends in a number, so that no two runs share one.
     pub(crate) fn namespace(&self, name: &str) -> Result<Namespace<'_>> {
         let name = format!("{name}-{}", std::process::id());

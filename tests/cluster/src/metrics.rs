@@ -1,6 +1,6 @@
 //! What an enforcer's or operator's metrics say.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::kubectl::Kubectl;
 
@@ -10,14 +10,7 @@ pub(crate) struct Metrics(String);
 impl Metrics {
     /// Those of the enforcer of a node.
     pub(crate) fn of_enforcer(kubectl: &Kubectl, node: &str) -> Result<Self> {
-        let pods = kubectl.get(&[
-            "--namespace=bartizan-system",
-            "pods",
-            "--selector=app.kubernetes.io/name=bartizan-enforcer",
-            &format!("--field-selector=spec.nodeName={node}"),
-        ])?;
-        let pod = pods["items"][0]["metadata"]["name"].as_str();
-        let pod = pod.with_context(|| format!("there is no enforcer on {node}"))?;
+        let pod = kubectl.enforcer(node)?;
         let path = format!("/api/v1/namespaces/bartizan-system/pods/{pod}:9464/proxy/metrics");
         Ok(Self(kubectl.run(&["get", "--raw", &path])?))
     }

@@ -30,15 +30,7 @@ struct Thief<'a> {
 impl<'a> Thief<'a> {
     /// Steals the token of the enforcer on a node.
     fn on(context: &'a Context, node: &str) -> Result<Self> {
-        let pods = context.kubectl.get(&[
-            "--namespace",
-            SYSTEM,
-            "pods",
-            "--selector=app.kubernetes.io/name=bartizan-enforcer",
-            &format!("--field-selector=spec.nodeName={node}"),
-        ])?;
-        let pod = pods["items"][0]["metadata"]["name"].as_str();
-        let pod = pod.with_context(|| format!("there is no enforcer on {node}"))?;
+        let pod = context.kubectl.enforcer(node)?;
         let token = context.kubectl.run(&[
             "--namespace",
             SYSTEM,
