@@ -83,6 +83,15 @@ impl fmt::Display for Layout {
 }
 
 impl ClusterTest {
+    /// What the suite has time for: that Bartizan can be installed, and denies.
+    pub(crate) fn brief() -> Self {
+        Self {
+            filter: "enforcement/".to_owned(),
+            layout: Some(Layout::Plain),
+            ..Self::default()
+        }
+    }
+
     /// Boots the clusters, unless one has been kept, and tests in each.
     pub(crate) fn run(&self) -> Result<Totals> {
         let archives: Vec<_> = IMAGES

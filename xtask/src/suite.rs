@@ -195,7 +195,7 @@ fn api_tests() -> Result<Totals> {
 }
 
 fn cluster_tests() -> Result<Totals> {
-    ClusterTest::default().run()
+    ClusterTest::brief().run()
 }
 
 fn kernel_tests() -> Result<Totals> {
