@@ -27,9 +27,10 @@ pub(super) fn run(kernel: KernelLine, keep: bool) -> Result<()> {
     let start = Instant::now();
     let cluster = Up::with_kernel(kernel).boot(CLUSTER)?;
     say("giving the node the images");
-    cluster.load(&archives)?;
-    let prometheus = cluster.prometheus()?;
-    let transcript = show(&cluster, &prometheus);
+    // Whatever fails, the cluster has to end.
+    let loaded = cluster.load(&archives);
+    let prometheus = loaded.and_then(|()| cluster.prometheus());
+    let transcript = prometheus.and_then(|prometheus| show(&cluster, &prometheus));
     let failed = transcript
         .as_ref()
         .map_or(true, |transcript| !transcript.mismatches().is_empty());
