@@ -22,7 +22,7 @@ const RUNNER: &str = "bartizan-e2e";
 /// The kind of guest that most cases need.
 const STANDARD: &str = "standard";
 /// Until a guest counts as hanging.
-const MINUTES: u64 = 20;
+const MINUTES: u64 = 35;
 /// A dynamically linked program for the cases about loaders.
 const HOST_PROGRAM: &str = "/bin/true";
 
