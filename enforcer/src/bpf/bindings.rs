@@ -12,13 +12,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 
-use aya::maps::{HashMap, MapData, MapError as AyaError};
+use aya::maps::{HashMap, MapData};
 use bartizan_abi::containers::UID_BYTES;
 use bartizan_abi::handover::{CONTAINER_NAME_BYTES, Owner};
 use bartizan_abi::limits::MAX_WORKLOADS;
 use bartizan_abi::maps::{Binding, Sides};
 
-use super::error::{MapError, is_absent};
+use super::error::{self, MapError};
 use super::inner::{self, Template};
 use super::values::{KernelOwner, bytes_of};
 
@@ -66,7 +66,7 @@ impl Bindings {
         owners
             .map(|entry| entry.map(|(workload, owner)| (workload, owner.0)))
             .collect::<Result<_, _>>()
-            .map_err(owners_failed("reading the owners of workloads"))
+            .map_err(error::failed("reading the owners of workloads"))
     }
 
     /// Says whose a workload is.
@@ -75,7 +75,7 @@ impl Bindings {
         let owner = KernelOwner(Owner { map, ..owner });
         self.owners
             .insert(workload, owner, 0)
-            .map_err(owners_failed("telling whose a workload is"))
+            .map_err(error::failed("telling whose a workload is"))
     }
 
     /// Tells that all programs which ran at the last swap have ended.
@@ -118,12 +118,10 @@ impl Bindings {
 
     pub(super) fn remove(&mut self, workload: u32) -> Result<(), MapError> {
         self.held.remove(&workload);
-        match self.owners.remove(&workload) {
-            Err(error) if !is_absent(&error) => {
-                return Err(owners_failed("forgetting whose a workload was")(error));
-            }
-            _ => {}
-        }
+        error::removed(
+            self.owners.remove(&workload),
+            "forgetting whose a workload was",
+        )?;
         inner::delete(self.outer.fd().as_fd(), workload).map_err(failed("removing a binding"))
     }
 
@@ -147,10 +145,6 @@ fn write_idle(map: &OwnedFd, binding: &Binding) -> std::io::Result<()> {
     inner::update(map.as_fd(), 0, value.as_slice())?;
     value[..size_of::<u64>()].copy_from_slice(&(idle as u64).to_ne_bytes());
     inner::update(map.as_fd(), 0, value.as_slice())
-}
-
-fn owners_failed(operation: &'static str) -> impl Fn(AyaError) -> MapError {
-    move |source| MapError::Aya { operation, source }
 }
 
 fn failed(operation: &'static str) -> impl Fn(std::io::Error) -> MapError {

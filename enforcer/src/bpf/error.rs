@@ -160,8 +160,23 @@ pub enum MapError {
     },
 }
 
-/// Whether a call failed because there is no such key.
-pub(super) fn is_absent(error: &aya::maps::MapError) -> bool {
+/// A call through aya failed.
+pub(super) fn failed(operation: &'static str) -> impl Fn(aya::maps::MapError) -> MapError {
+    move |source| MapError::Aya { operation, source }
+}
+
+/// What removing an entry came to: one that isn't there is removed.
+pub(super) fn removed(
+    result: Result<(), aya::maps::MapError>,
+    operation: &'static str,
+) -> Result<(), MapError> {
+    match result {
+        Err(error) if !is_absent(&error) => Err(failed(operation)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn is_absent(error: &aya::maps::MapError) -> bool {
     match error {
         aya::maps::MapError::KeyNotFound => true,
         aya::maps::MapError::SyscallError(error) => {

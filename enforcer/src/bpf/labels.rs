@@ -6,17 +6,13 @@ use aya::maps::{Array, HashMap, MapData, MapError as AyaError};
 use bartizan_abi::limits::{LABEL_SLOTS, MAX_CGROUPS};
 use bartizan_abi::maps::Label;
 
-use crate::bpf::error::{MapError, is_absent};
+use crate::bpf::error::{MapError, failed, removed};
 use crate::bpf::values::KernelLabel;
 
 pub(super) struct Labels {
     cache: super::LabelArray,
     truth: HashMap<MapData, u64, u32>,
     incomplete: Array<MapData, u64>,
-}
-
-fn failed(operation: &'static str) -> impl Fn(AyaError) -> MapError {
-    move |source| MapError::Aya { operation, source }
 }
 
 impl Labels {
@@ -48,12 +44,7 @@ impl Labels {
                     limit: MAX_CGROUPS,
                 });
             }
-            Err(source) => {
-                return Err(MapError::Aya {
-                    operation: "labelling a cgroup",
-                    source,
-                });
-            }
+            Err(error) => return Err(failed("labelling a cgroup")(error)),
         }
         let (at, slot) = self.make_busy(cgroup)?;
         let write = failed("writing the label cache");
@@ -105,11 +96,8 @@ impl Labels {
                 .set(at, KernelLabel(Label { id: 0, ..slot }), 0)
                 .map_err(failed("writing the label cache"))?;
         }
-        match self.truth.remove(&cgroup) {
-            // The kernel removes the labels of cgroups that are gone.
-            Err(error) if !is_absent(&error) => Err(failed("unlabelling a cgroup")(error)),
-            _ => Ok(()),
-        }
+        // The kernel removes the labels of cgroups that are gone.
+        removed(self.truth.remove(&cgroup), "unlabelling a cgroup")
     }
 
     pub(super) fn get(&self, cgroup: u64) -> Result<Option<u32>, MapError> {

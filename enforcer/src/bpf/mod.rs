@@ -213,13 +213,10 @@ impl Kernel {
 
     /// Denial counters since load, summed over CPUs.
     pub fn counters(&self) -> Result<Vec<(CounterKey, u64)>, MapError> {
-        let read = |source| MapError::Aya {
-            operation: "reading the counters",
-            source,
-        };
+        let read = error::failed("reading the counters");
         let mut all = Vec::new();
         for entry in &self.counters {
-            let (key, values) = entry.map_err(read)?;
+            let (key, values) = entry.map_err(&read)?;
             all.push((key.0, values.iter().sum()));
         }
         Ok(all)
@@ -228,15 +225,7 @@ impl Kernel {
     /// Removes counters that have been read for the last time.
     pub fn remove_counters(&mut self, keys: &[CounterKey]) -> Result<(), MapError> {
         for key in keys {
-            match self.counters.remove(&KernelKey(*key)) {
-                Err(source) if !error::is_absent(&source) => {
-                    return Err(MapError::Aya {
-                        operation: "removing a counter",
-                        source,
-                    });
-                }
-                _ => {}
-            }
+            error::removed(self.counters.remove(&KernelKey(*key)), "removing a counter")?;
         }
         Ok(())
     }
@@ -248,10 +237,7 @@ impl Kernel {
             let values = self
                 .statistics
                 .get(&(i as u32), 0)
-                .map_err(|source| MapError::Aya {
-                    operation: "reading the statistics",
-                    source,
-                })?;
+                .map_err(error::failed("reading the statistics"))?;
             *total = values.iter().sum();
         }
         Ok(all)

@@ -4,7 +4,7 @@ use aya::maps::{HashMap, MapData, MapError as AyaError};
 use bartizan_abi::containers::{Armed, ContainerCgroup, ContainerKey, PodKey, SANDBOX};
 use bartizan_abi::limits::{MAX_CONTAINERS, MAX_KUBE_PARENTS, MAX_PODS};
 
-use super::error::{LoadError, MapError, is_absent};
+use super::error::{self, LoadError, MapError, failed};
 use super::programs::Programs;
 use super::values::{KernelArmed, KernelContainer};
 
@@ -148,12 +148,5 @@ fn inserted(result: Result<(), AyaError>, what: &'static str, limit: u32) -> Res
 }
 
 fn removed(result: Result<(), AyaError>) -> Result<(), MapError> {
-    match result {
-        Err(error) if !is_absent(&error) => Err(failed("making the kernel forget a pod")(error)),
-        _ => Ok(()),
-    }
-}
-
-fn failed(operation: &'static str) -> impl Fn(AyaError) -> MapError {
-    move |source| MapError::Aya { operation, source }
+    error::removed(result, "making the kernel forget a pod")
 }

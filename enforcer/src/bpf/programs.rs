@@ -73,14 +73,9 @@ const GUARD: &str = "ptrace_access_check";
 
 /// Programs that are always attached. The guard first: nobody is in set-up before the
 /// tracepoints say so.
-const ALWAYS: &[&str] = &[
-    GUARD,
-    TRACEPOINTS[0],
-    TRACEPOINTS[1],
-    TRACEPOINTS[2],
-    TRACEPOINTS[3],
-    TRACEPOINTS[4],
-];
+fn always() -> impl Iterator<Item = &'static str> {
+    [GUARD].into_iter().chain(TRACEPOINTS.iter().copied())
+}
 
 /// The attached programs, and the object that has the others.
 pub(super) struct Programs {
@@ -97,15 +92,15 @@ impl Programs {
     /// Takes what is pinned.
     pub(super) fn new(pins: Option<Pins>) -> Result<Self, LoadError> {
         let mut links = BTreeMap::new();
-        let names = HOOKS.iter().map(|hook| hook.name);
-        for name in names.chain(ALWAYS.iter().copied()) {
-            let Some(path) = pins.as_ref().map(|pins| pins.link(name)) else {
-                break;
-            };
-            if path.exists() {
-                let link = PinnedLink::from_pin(&path);
-                let link = link.map_err(|source| LoadError::Link { path, source })?;
-                links.insert(name, link.into());
+        if let Some(pins) = &pins {
+            let names = HOOKS.iter().map(|hook| hook.name);
+            for name in names.chain(always()) {
+                let path = pins.link(name);
+                if path.exists() {
+                    let link = PinnedLink::from_pin(&path);
+                    let link = link.map_err(|source| LoadError::Link { path, source })?;
+                    links.insert(name, link.into());
+                }
             }
         }
         Ok(Self {
@@ -132,7 +127,7 @@ impl Programs {
 
     /// Attaches what keeps labels and lineages.
     pub(super) fn attach_always(&mut self) -> Result<(), LoadError> {
-        ALWAYS.iter().try_for_each(|name| self.attach(name))
+        always().try_for_each(|name| self.attach(name))
     }
 
     /// Attaches the hooks that judge `ops`.

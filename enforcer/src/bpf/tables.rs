@@ -2,11 +2,11 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use aya::maps::{HashMap, MapData, MapError as AyaError};
+use aya::maps::{HashMap, MapData};
 use bartizan_abi::handover::TableDigest;
 use bartizan_abi::limits::{MAX_TABLES, TABLE_SIZE};
 
-use super::error::{MapError, is_absent};
+use super::error::{MapError, failed, removed};
 use super::inner::{self, Template};
 
 /// A table to be in the kernel.
@@ -142,12 +142,7 @@ impl Tables {
     }
 
     pub(super) fn remove(&mut self, number: u32) -> Result<(), MapError> {
-        match self.digests.remove(&number) {
-            Err(error) if !is_absent(&error) => {
-                return Err(failed("removing a table's digest")(error));
-            }
-            _ => {}
-        }
+        removed(self.digests.remove(&number), "removing a table's digest")?;
         inner::delete(self.outer.fd().as_fd(), number).map_err(|source| MapError::Call {
             operation: "removing a table",
             source,
@@ -157,8 +152,4 @@ impl Tables {
         }
         Ok(())
     }
-}
-
-fn failed(operation: &'static str) -> impl Fn(AyaError) -> MapError {
-    move |source| MapError::Aya { operation, source }
 }
