@@ -124,7 +124,7 @@ impl<'a> Hammer<'a> {
         self.namespace.run(&patch)?;
         within(patience, "the new rule denies", || {
             let said = self.namespace.exec("hammer", &["cat", "/etc/group"])?;
-            Ok(said.stderr.contains("ermission denied").then_some(()))
+            Ok(said.is_denied().then_some(()))
         })?;
         Ok(start.elapsed())
     }

@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use crate::wait::eventually;
 
+/// What runc, shells and programs say of EACCES.
+pub(crate) const DENIED: &str = "ermission denied";
+
 /// The program, acting as the cluster's administrator.
 pub(crate) struct Kubectl(PathBuf);
 
@@ -19,6 +22,13 @@ pub(crate) struct Said {
     pub(crate) status: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+}
+
+impl Said {
+    /// Whether it, or the command that it ran, says EACCES.
+    pub(crate) fn is_denied(&self) -> bool {
+        self.stderr.contains(DENIED)
+    }
 }
 
 impl Kubectl {
@@ -126,6 +136,34 @@ impl Namespace<'_> {
     pub(crate) fn exec(&self, pod: &str, command: &[&str]) -> Result<Said> {
         let exec = ["--namespace", &self.name, "exec", pod, "--"];
         self.kubectl.attempt(&[&exec, command].concat(), "")
+    }
+
+    /// Runs a command in a pod; it must be denied.
+    pub(crate) fn denies(&self, pod: &str, command: &[&str]) -> Result<()> {
+        let said = self.exec(pod, command)?;
+        ensure!(said.is_denied(), "not denied: {said:?}");
+        Ok(())
+    }
+
+    /// Waits until a container whose command is denied has ended, and says what it did if it
+    /// did anything. `list`: where the pod's status has it. The runtime's complaint is in the
+    /// container's state or in its log.
+    pub(crate) fn escape(&self, pod: &str, container: &str, list: &str) -> Result<Option<String>> {
+        let what = format!("{container} of {pod} has ended");
+        let (ended, is_last) = eventually(&what, || {
+            let pod = self.get(&["pod", pod])?;
+            let status = &pod["status"][list][0];
+            let now = &status["state"]["terminated"];
+            let before = &status["lastState"]["terminated"];
+            let mut ended = [(now, false), (before, true)].into_iter();
+            let ended = ended.find(|(state, _)| state.is_object());
+            Ok(ended.map(|(state, is_last)| (state.clone(), is_last)))
+        })?;
+        let previous = format!("--previous={is_last}");
+        // There is none of a container that was never made.
+        let logs = self.run(&["logs", pod, "--container", container, &previous]);
+        let said = format!("{ended} {}", logs.unwrap_or_default());
+        Ok((!said.contains(DENIED)).then_some(said))
     }
 
     /// Waits until a pod is ready.

@@ -21,6 +21,9 @@ spec:
         paths: [\"**/wget\"]
 ";
 
+/// The image of tests, whose programs have paths of their own.
+pub(crate) const BUSYBOX: &str = concat!("bartizan-busybox:", env!("CARGO_PKG_VERSION"));
+
 /// Pods that only wait.
 pub(crate) fn waiting_pod(name: &str) -> String {
     format!(
@@ -33,9 +36,8 @@ spec:
   terminationGracePeriodSeconds: 0
   containers:
     - name: main
-      image: bartizan-busybox:{}
-",
-        env!("CARGO_PKG_VERSION")
+      image: {BUSYBOX}
+"
     )
 }
 

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::policies::{NO_WGET, waiting_pod};
+use super::policies::{BUSYBOX, NO_WGET, waiting_pod};
 use crate::case::{Case, Context, Layout};
-use crate::kubectl::Namespace;
+use crate::kubectl::{DENIED, Namespace};
 use crate::metrics::Metrics;
 use crate::wait::eventually;
 
@@ -48,10 +48,9 @@ impl Kind {
 
     fn pod(self, name: &str) -> String {
         let pod = waiting_pod(name);
-        let image = format!("bartizan-busybox:{}", env!("CARGO_PKG_VERSION"));
         let first = |more: &str| {
             format!(
-                "  initContainers:\n    - name: first\n      image: {image}\n{more}      command: \
+                "  initContainers:\n    - name: first\n      image: {BUSYBOX}\n{more}      command: \
                  {COMMAND}\n  restartPolicy: Never\n"
             )
         };
@@ -78,30 +77,6 @@ impl Kind {
             Self::Init | Self::Sidecar => "initContainerStatuses",
         }
     }
-}
-
-/// Waits until a container whose first act is denied has ended, and says what it did if it
-/// did anything. The runtime's complaint is in the container's state or in its log.
-fn escape(
-    namespace: &Namespace<'_>,
-    pod: &str,
-    container: &str,
-    list: &str,
-) -> Result<Option<String>> {
-    let what = format!("{container} of {pod} has ended");
-    let (ended, is_last) = eventually(&what, || {
-        let pod = namespace.get(&["pod", pod])?;
-        let status = &pod["status"][list][0];
-        let now = &status["state"]["terminated"];
-        let before = &status["lastState"]["terminated"];
-        let mut ended = [(now, false), (before, true)].into_iter();
-        let ended = ended.find(|(state, _)| state.is_object());
-        Ok(ended.map(|(state, is_last)| (state.clone(), is_last)))
-    })?;
-    let previous = format!("--previous={is_last}");
-    let logs = namespace.run(&["logs", pod, "--container", container, &previous])?;
-    let said = format!("{ended} {logs}");
-    Ok((!said.contains("ermission denied")).then_some(said))
 }
 
 fn burst(context: &Context) -> Result<()> {
@@ -162,7 +137,7 @@ fn one_burst(namespace: &Namespace<'_>, pods: usize) -> Result<Vec<i64>> {
             })?);
             continue;
         }
-        if let Some(did) = escape(namespace, &name, kind.container(), kind.list())? {
+        if let Some(did) = namespace.escape(&name, kind.container(), kind.list())? {
             escapes.push(format!("{name} ({kind:?}): {did}"));
         }
     }
@@ -190,7 +165,7 @@ fn ephemeral(context: &Context) -> Result<()> {
     namespace.apply(NO_WGET)?;
     namespace.apply(&waiting_pod("box"))?;
     namespace.ready("box")?;
-    let image = format!("--image=bartizan-busybox:{}", env!("CARGO_PKG_VERSION"));
+    let image = format!("--image={BUSYBOX}");
     let debug = [
         "debug",
         "box",
@@ -202,7 +177,7 @@ fn ephemeral(context: &Context) -> Result<()> {
     ];
     namespace.run(&debug)?;
     let list = "ephemeralContainerStatuses";
-    if let Some(did) = escape(&namespace, "box", "late", list)? {
+    if let Some(did) = namespace.escape("box", "late", list)? {
         bail!("it ran: {did}");
     }
     Ok(())
@@ -224,11 +199,7 @@ fn was_there(context: &Context) -> Result<()> {
         micros.is_some_and(|micros| micros > 0),
         "it admits nothing: {report}"
     );
-    let said = namespace.exec("box", &["/usr/bin/wget", "--help"])?;
-    ensure!(
-        said.stderr.contains("ermission denied"),
-        "not denied: {said:?}"
-    );
+    namespace.denies("box", &["/usr/bin/wget", "--help"])?;
     Ok(())
 }
 
@@ -265,15 +236,11 @@ spec:
         said.status == Some(0),
         "the allowed command fails: {said:?}"
     );
-    let said = namespace.exec("good", &["/usr/bin/true"])?;
-    ensure!(
-        said.stderr.contains("ermission denied"),
-        "not denied: {said:?}"
-    );
+    namespace.denies("good", &["/usr/bin/true"])?;
     eventually("the denied probe is said to be denied", || {
         let selector = "--field-selector=involvedObject.name=bad,reason=Unhealthy";
         let events = namespace.get(&["events", selector])?.to_string();
-        Ok(events.contains("ermission denied").then_some(()))
+        Ok(events.contains(DENIED).then_some(()))
     })?;
     let bad = namespace.get(&["pod", "bad"])?;
     let status = &bad["status"]["containerStatuses"][0];
@@ -290,11 +257,7 @@ fn host_pid(context: &Context) -> Result<()> {
     namespace.apply(NO_WGET)?;
     namespace.apply(&(waiting_pod("box") + "  hostPID: true\n"))?;
     namespace.ready("box")?;
-    let said = namespace.exec("box", &["/usr/bin/wget", "--help"])?;
-    ensure!(
-        said.stderr.contains("ermission denied"),
-        "not denied: {said:?}"
-    );
+    namespace.denies("box", &["/usr/bin/wget", "--help"])?;
     let first = namespace.exec("box", &["cat", "/proc/1/comm"])?;
     let first = first
         .stdout
