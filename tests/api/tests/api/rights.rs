@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::ensure;
+use anyhow::{Result, ensure};
 use bartizan_api_tests::deployment::{NAMESPACE, OPERATOR};
-use bartizan_api_tests::{Enforcers, Operator, Request, Setup, eventually, run};
+use bartizan_api_tests::{Cluster, Enforcers, Operator, Request, Setup, eventually, run};
+use bartizan_crds::SecurityPolicy;
+use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::json;
 
 use crate::story;
@@ -47,11 +49,13 @@ fn the_operator_uses_every_right_it_has_and_is_refused_none() {
         let webhook = format!("{}:9443", cluster.ip());
         let flags = ["--rule-map-grace", "1", "--webhook", &webhook];
         let operator = Operator::start(cluster, 0, &flags).await?;
-        let _enforcers = Enforcers::start(cluster.client());
+        let enforcers = Enforcers::start(cluster.client());
         story::begin(cluster).await?;
         story::settle(cluster).await?;
         story::end(cluster).await?;
         story::settle(cluster).await?;
+        drop(enforcers);
+        enforced_once_more(cluster).await?;
         operator.process.stop()?;
 
         let requests = cluster.requests().await?;
@@ -79,6 +83,37 @@ fn the_operator_uses_every_right_it_has_and_is_refused_none() {
         }
         Ok(())
     });
+}
+
+/// What was enforced is edited, and enforced again only after the status has said that it
+/// isn't: the second event of a kind becomes a count in the first, which is a patch.
+async fn enforced_once_more(cluster: &Cluster) -> Result<()> {
+    let policies = Api::<SecurityPolicy>::namespaced(cluster.client(), "shop");
+    let edit = json!({ "spec": { "process": { "deny": [{ "paths": ["/usr/bin/rpm"] }] } } });
+    let edit = Patch::Merge(&edit);
+    let by = PatchParams::default();
+    let edited = policies.patch("web-lockdown", &by, &edit);
+    let generation = edited.await?.metadata.generation;
+    eventually("the edit is not enforced yet", async || {
+        let status = policies.get("web-lockdown").await?.status;
+        Ok(status.and_then(|status| {
+            let current = status.observed_generation == generation;
+            let mut conditions = status.conditions.into_iter();
+            conditions.find(|one| current && one.type_ == "Enforced" && one.status == "False")
+        }))
+    })
+    .await?;
+    let _enforcers = Enforcers::start(cluster.client());
+    let events = Api::<Event>::namespaced(cluster.client(), "shop");
+    eventually("its event counts two", async || {
+        let mut events = events.list(&ListParams::default()).await?.items.into_iter();
+        Ok(events.find(|event| {
+            let name = event.regarding.as_ref().and_then(|it| it.name.as_deref());
+            name == Some("web-lockdown") && event.series.is_some()
+        }))
+    })
+    .await?;
+    Ok(())
 }
 
 /// The rules without one right.
