@@ -18,7 +18,8 @@ use crate::kernel::{
 use crate::repeat::repeat;
 use crate::table::{Compiled, TableValue};
 
-/// What a path matches: rows of the path and of its leaf in one number.
+/// What a path matches: rows of the path and of its leaf in one number, whose upper half
+/// means nothing unless all bits are set.
 #[derive(Clone, Copy)]
 pub struct Rows(u64);
 
@@ -78,11 +79,8 @@ pub fn walk_direct(binding: *const Binding, table: *const TableValue, dentry: Ob
         && held.root.dev == load(sb, &SB_DEV);
     if !plain {
         let found = origin(binding, address(dentry), Automaton::Files as u32);
-        if found == 0 {
-            return UNRESOLVED;
-        }
-        if found & ITSELF != 0 {
-            return Rows(found & 0xffff_ffff);
+        if found & ANSWER != 0 {
+            return Rows(found);
         }
         start = found & 0xffff;
         depth = found >> 16 & 0xff;
@@ -239,17 +237,18 @@ impl Step for Search<'_> {
     }
 }
 
-/// `origin`: the object is a mount point itself; the answer's low half is its rows.
-const ITSELF: u64 = 1 << 33;
+/// `origin`: these are rows, with nothing to walk.
+const ANSWER: u64 = 1 << 33;
 
-/// Where an object's name begins: the state of `automaton` at its mount point, the
-/// number of components below it in the third byte, and a one above; 0 if nowhere.
-/// For the mount point itself, its rows and [`ITSELF`].
+/// Where an object's name begins: the state of `automaton` at its mount point, and the
+/// number of components below it in the third byte. An object that is a mount point
+/// itself, or that has no name, gets its [`Rows`], with [`ANSWER`]. One bit for both: a
+/// second test costs `walk_probed` stack that it doesn't have.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn origin(binding: *const Binding, dentry: u64, automaton: u32) -> u64 {
     if binding.is_null() {
-        return 0;
+        return UNRESOLVED.0;
     }
     // SAFETY: a map value that the caller holds.
     let held = unsafe { &*binding };
@@ -260,7 +259,7 @@ pub extern "C" fn origin(binding: *const Binding, dentry: u64, automaton: u32) -
         let dev: u32 = peek(sb + SB_DEV.get() as u64);
         let found = find_mount(binding, dentry, dev);
         let Some(other) = mount_at(held, found) else {
-            return 0;
+            return UNRESOLVED.0;
         };
         mount = other;
         below = found >> 8 & 0xff;
@@ -271,7 +270,7 @@ pub extern "C" fn origin(binding: *const Binding, dentry: u64, automaton: u32) -
             } else {
                 mount.own_files
             };
-            return u64::from(path) | u64::from(leaf) << 16 | ITSELF;
+            return Rows::new(path.into(), leaf.into()).0 | ANSWER;
         }
     }
     let start = match automaton {
@@ -279,7 +278,7 @@ pub extern "C" fn origin(binding: *const Binding, dentry: u64, automaton: u32) -
         1 => mount.files,
         _ => mount.subject,
     };
-    u64::from(start) | below << 16 | 1 << 32
+    u64::from(start) | below << 16
 }
 
 /// Rows of a file by its address, packed; verified once however often it is called.
@@ -304,8 +303,8 @@ pub extern "C" fn walk_probed(
     }
     let automaton = what & 0xff;
     let found = origin(binding, dentry, automaton);
-    if found == 0 {
-        return UNRESOLVED.0;
+    if found & ANSWER != 0 {
+        return found;
     }
     let path = Probed {
         table: Compiled::new(table),
