@@ -4,8 +4,6 @@
     reason = "a test that can't read its files has failed"
 )]
 
-mod table;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +19,7 @@ use bartizan_policy::reference;
 use bartizan_policy::request::parse_request;
 use bartizan_policy::rule_map::{Effect, RuleMap};
 use bartizan_policy::selector::{Condition, Requirement};
-use table::Table;
+use bartizan_samples::table::{self, Table};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/samples")
@@ -46,8 +44,8 @@ fn policies(name: &str) -> Vec<Policy> {
 
 fn sample(name: &str) -> (RuleMap, Table) {
     let policies = policies(name);
-    let table =
-        table::parse(&fs::read_to_string(folder().join(format!("cases/{name}.txt"))).unwrap());
+    let text = fs::read_to_string(folder().join(format!("cases/{name}.txt"))).unwrap();
+    let table = table::parse(&text).unwrap_or_else(|error| panic!("{name}: {error:#}"));
     (link(&policies, &workload(&table)).unwrap(), table)
 }
 

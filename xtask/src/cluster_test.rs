@@ -15,7 +15,12 @@ use crate::paths;
 use crate::setup::KernelLine;
 use crate::totals::Totals;
 
-const IMAGES: [Image; 3] = [Image::Operator, Image::Enforcer, Image::Busybox];
+const IMAGES: [Image; 4] = [
+    Image::Operator,
+    Image::Enforcer,
+    Image::Busybox,
+    Image::Probe,
+];
 const PACKAGE: &str = "bartizan-cluster-tests";
 
 /// Which tests, and in which clusters.

@@ -39,10 +39,18 @@ pub(crate) enum Image {
     Busybox,
     /// For the demo: a web server
     Nginx,
+    /// For tests: the program that does what the samples' tables say
+    Probe,
 }
 
 impl Image {
-    pub(crate) const ALL: [Self; 4] = [Self::Operator, Self::Enforcer, Self::Busybox, Self::Nginx];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Operator,
+        Self::Enforcer,
+        Self::Busybox,
+        Self::Nginx,
+        Self::Probe,
+    ];
 
     /// Builds what is out of date, and the image; returns the file with it.
     pub(crate) fn build(self) -> Result<PathBuf> {
@@ -97,6 +105,7 @@ impl fmt::Display for Image {
             Self::Enforcer => "enforcer",
             Self::Busybox => "busybox",
             Self::Nginx => "nginx",
+            Self::Probe => "probe",
         })
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use bartizan_samples::Agent;
 use serde_json::Value;
 
 use crate::wait::eventually;
@@ -55,6 +56,20 @@ impl Kubectl {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         })
+    }
+
+    /// Starts it with a command that serves what it is told on its standard input, and that
+    /// ends when the agent is dropped.
+    pub(crate) fn agent(&self, arguments: &[&str]) -> Result<Agent> {
+        let mut child = Command::new(&self.0)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("can't run kubectl")?;
+        let to = child.stdin.take().context("no standard input")?;
+        let from = child.stdout.take().context("no standard output")?;
+        Agent::new(to, from)
     }
 
     /// Runs it; it must succeed. Returns its standard output.

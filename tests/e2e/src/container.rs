@@ -8,27 +8,31 @@
 //! Other callers join as `docker exec` does: outside of the rules, so that a program may
 //! be a caller that the rules wouldn't let run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::{env, io};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
+use bartizan_samples::{Agent, Denial, SERVE};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use serde::Deserialize;
 
 use crate::case::Context;
 use crate::probe;
 
-/// A directory that becomes a container's root.
+/// A directory that is, or becomes, a container's root.
 pub(crate) struct Root(PathBuf);
 
 impl Root {
+    /// One that is there.
+    pub(crate) fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
     /// An empty one, with what every container has.
     pub(crate) fn new(at: PathBuf) -> Result<Self> {
         let root = Self(at);
@@ -96,17 +100,6 @@ fn open_to_all(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A line of the denial log.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Denial {
-    pub(crate) verdict: String,
-    pub(crate) rule: Option<String>,
-    pub(crate) operation: String,
-    pub(crate) target: Option<String>,
-    pub(crate) executable: Option<String>,
-}
-
 /// Whose rules a container is under.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Identity {
@@ -119,13 +112,9 @@ pub(crate) struct Container {
     enforcer: Child,
     denials: PathBuf,
     cgroup: PathBuf,
-    agents: BTreeMap<String, Agent>,
-}
-
-struct Agent {
-    child: Option<Child>,
-    to: ChildStdin,
-    from: BufReader<ChildStdout>,
+    callers: BTreeMap<String, Agent>,
+    /// Those that joined.
+    children: Vec<Child>,
 }
 
 impl Container {
@@ -153,21 +142,21 @@ impl Container {
         for (key, value) in &identity.labels {
             command.args(["--label", &format!("{key}={value}")]);
         }
-        command.args(["--", caller]).args(probe::SERVE);
+        command.args(["--", caller]).args(SERVE);
         let mut enforcer = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .context("start the enforcer")?;
         let cgroup = PathBuf::from(format!("/sys/fs/cgroup/bartizan-run-{}", enforcer.id()));
-        let agent = Agent::new(&mut enforcer).context("the container didn't start")?;
+        let agent = agent(&mut enforcer).context("the container didn't start")?;
         println!("the container is running");
-        let agents = BTreeMap::from([(caller.to_owned(), agent)]);
         Ok(Self {
             enforcer,
             denials,
             cgroup,
-            agents,
+            callers: BTreeMap::from([(caller.to_owned(), agent)]),
+            children: Vec::new(),
         })
     }
 
@@ -178,27 +167,27 @@ impl Container {
 
     /// Lets a caller do an operation: the errno, 0 for success.
     pub(crate) fn perform(&mut self, caller: &str, words: &[&str]) -> Result<i32> {
-        if !self.agents.contains_key(caller) {
+        if !self.callers.contains_key(caller) {
             let agent = self
                 .join(caller)
                 .with_context(|| format!("{caller} can't join"))?;
-            self.agents.insert(caller.to_owned(), agent);
+            self.callers.insert(caller.to_owned(), agent);
         }
         let agent = self
-            .agents
+            .callers
             .get_mut(caller)
             .context("it was just put there")?;
         agent.perform(words)
     }
 
     /// Runs a program in the container that was not there from the start.
-    fn join(&self, caller: &str) -> Result<Agent> {
+    fn join(&mut self, caller: &str) -> Result<Agent> {
         let inside = fs::read_to_string(self.cgroup.join("cgroup.procs"))?;
         let inside = inside.lines().next().context("the container is empty")?;
         let mounts = fs::File::open(format!("/proc/{inside}/ns/mnt"))?;
         let mut command = Command::new(caller);
         command
-            .args(probe::SERVE)
+            .args(SERVE)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         // SAFETY: one system call between fork and exec.
@@ -209,19 +198,17 @@ impl Container {
             });
         }
         let mut child = command.spawn()?;
-        let mut agent = Agent::new(&mut child)?;
+        let agent = agent(&mut child)?;
         fs::write(self.cgroup.join("cgroup.procs"), child.id().to_string())?;
-        agent.child = Some(child);
+        self.children.push(child);
         Ok(agent)
     }
 
     /// Ends the container; everything it has reported.
-    pub(crate) fn finish(mut self) -> Result<BTreeSet<Denial>> {
-        for agent in std::mem::take(&mut self.agents).into_values() {
-            drop((agent.to, agent.from));
-            if let Some(mut child) = agent.child {
-                child.wait()?;
-            }
+    pub(crate) fn finish(mut self) -> Result<Vec<Denial>> {
+        self.callers.clear();
+        for mut child in std::mem::take(&mut self.children) {
+            child.wait()?;
         }
         println!("the callers have ended");
         let status = self.enforcer.wait()?;
@@ -243,32 +230,9 @@ impl Drop for Container {
     }
 }
 
-impl Agent {
-    fn new(child: &mut Child) -> Result<Self> {
-        let to = child.stdin.take().context("it has no standard input")?;
-        let from = BufReader::new(child.stdout.take().context("it has no standard output")?);
-        let mut agent = Self {
-            child: None,
-            to,
-            from,
-        };
-        ensure!(agent.line()? == "ready", "it doesn't answer");
-        Ok(agent)
-    }
-
-    fn line(&mut self) -> Result<String> {
-        let mut line = String::new();
-        if self.from.read_line(&mut line)? == 0 {
-            bail!("it has ended");
-        }
-        Ok(line.trim_end().to_owned())
-    }
-
-    fn perform(&mut self, words: &[&str]) -> Result<i32> {
-        writeln!(self.to, "{}", words.join(" "))?;
-        let answer = self.line()?;
-        answer
-            .parse()
-            .with_context(|| format!("{}: {answer}", words.join(" ")))
-    }
+/// The agent that a child is.
+fn agent(child: &mut Child) -> Result<Agent> {
+    let to = child.stdin.take().context("it has no standard input")?;
+    let from = child.stdout.take().context("it has no standard output")?;
+    Agent::new(to, from)
 }

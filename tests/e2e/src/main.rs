@@ -22,8 +22,7 @@ mod pod;
 mod probe;
 mod runner;
 mod runtime;
-#[path = "../../../policy/tests/table/mod.rs"]
-mod table;
+mod stage;
 
 use std::process::ExitCode;
 
@@ -37,6 +36,7 @@ fn main() -> ExitCode {
         ["run", guest, filter] => runner::run(guest, filter),
         ["case", name] => runner::run_one(name),
         ["probe", rest @ ..] => probe::main(rest),
+        ["pod", rest @ ..] => stage::main(rest),
         ["runtime", rest @ ..] => runtime::main(rest),
         ["api-server", folder] => api_server::main(folder),
         _ => {

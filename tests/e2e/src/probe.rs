@@ -22,8 +22,6 @@ use rustix::io::Errno;
 pub(crate) use attempt::{SECRET, TOOL, VAULT};
 pub(crate) use operation::{MOVED, OWNER};
 
-/// Operations are read line by line from standard input.
-pub(crate) const SERVE: [&str; 2] = ["probe", "serve"];
 /// Operations behind it are done over and over, see [`hammer`].
 pub(crate) const HAMMER: [&str; 2] = ["probe", "hammer"];
 /// Ends well.
@@ -62,7 +60,7 @@ pub(crate) fn ask(child: &mut Child, operation: &str) -> Result<String> {
 /// The side that runs in containers.
 pub(crate) fn main(words: &[&str]) -> ExitCode {
     match words {
-        ["serve"] => serve(),
+        ["serve"] => serve(operation::perform),
         // As the interpreter of a script, with the script's name in front.
         ["nothing"] | [_, "probe", "nothing"] => ExitCode::SUCCESS,
         ["hammer", operations @ ..] => hammer::run(operations),
@@ -74,12 +72,13 @@ pub(crate) fn main(words: &[&str]) -> ExitCode {
     }
 }
 
-fn serve() -> ExitCode {
+/// Does what is asked for, line by line, until nothing more comes.
+pub(crate) fn serve(mut perform: impl FnMut(&[&str]) -> Result<(), Failure>) -> ExitCode {
     println!("ready");
     for line in io::stdin().lock().lines() {
         let Ok(line) = line else { break };
         let words: Vec<&str> = line.split_whitespace().collect();
-        println!("{}", answer(operation::perform(&words)));
+        println!("{}", answer(perform(&words)));
         if io::stdout().flush().is_err() {
             break;
         }

@@ -7,6 +7,7 @@ mod install;
 mod isolation;
 mod nodes;
 pub(crate) mod policies;
+mod samples;
 mod startup;
 
 use crate::case::Case;
@@ -16,6 +17,7 @@ pub(crate) fn all() -> Vec<Case> {
     let mut cases = install::cases();
     cases.extend(policies::cases());
     cases.extend(enforcement::cases());
+    cases.extend(samples::cases());
     cases.extend(hold::cases());
     cases.extend(isolation::cases());
     cases.extend(startup::cases());

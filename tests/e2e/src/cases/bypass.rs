@@ -7,10 +7,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use bartizan_samples::{Denial, SERVE};
 use rustix::io::Errno;
 
 use crate::case::{Case, Context};
-use crate::container::{Container, Denial, Identity, Root};
+use crate::container::{Container, Identity, Root};
 use crate::probe::{self, SECRET, TOOL, VAULT};
 
 const POLICY: &str = "\
@@ -238,7 +239,7 @@ fn unmanaged_notice_nothing(context: &Context) -> Result<()> {
     let beside = container.cgroup().with_file_name("beside");
     fs::create_dir_all(&beside)?;
     let mut child = Command::new(root.outside(CALLER));
-    child.args(probe::SERVE).stdin(std::process::Stdio::piped());
+    child.args(SERVE).stdin(std::process::Stdio::piped());
     let mut child = child.stdout(std::process::Stdio::piped()).spawn()?;
     fs::write(beside.join("cgroup.procs"), child.id().to_string())?;
     let answer = probe::ask(

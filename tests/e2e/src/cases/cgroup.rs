@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use bartizan_samples::SERVE;
 
 use crate::case::{Case, Context};
 use crate::container::{Container, Identity, Root};
@@ -73,7 +74,7 @@ fn no_room_for_a_label(context: &Context) -> Result<()> {
 /// What a new process in a cgroup answers.
 fn answer_in(cgroup: &Path, program: &Path, operation: &str) -> Result<String> {
     let mut child = Command::new(program)
-        .args(probe::SERVE)
+        .args(SERVE)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;

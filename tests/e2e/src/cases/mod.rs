@@ -3,6 +3,7 @@
 mod bypass;
 mod cgroup;
 mod guest;
+mod mounts;
 mod names;
 mod pods;
 mod samples;
@@ -19,6 +20,7 @@ pub(crate) fn all() -> Vec<Case> {
         start_up::cases(),
         samples::cases(),
         bypass::cases(),
+        mounts::cases(),
         names::cases(),
         cgroup::cases(),
         pods::cases(),

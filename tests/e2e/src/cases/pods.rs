@@ -12,11 +12,11 @@ use bartizan_enforcer::cgroup::Hierarchy;
 use bartizan_enforcer::engine::{Engine, FirstExec, Found, How, Identity, WorkloadId};
 use bartizan_enforcer::policies::Policies;
 use bartizan_policy::load::Source;
+use bartizan_samples::SERVE;
 
 use crate::case::{Case, Context};
 use crate::container::Root;
 use crate::pod::{Container, Kubelet, Layout, Pod};
-use crate::probe;
 use crate::runtime::USERS;
 
 /// The entry point, which `STRICT` lets run.
@@ -193,7 +193,7 @@ fn root(context: &Context) -> Result<Root> {
 }
 
 fn serving(program: &str) -> Vec<&str> {
-    [&[program][..], &probe::SERVE].concat()
+    [&[program][..], &SERVE].concat()
 }
 
 /// Lets it run its entry point: "ready", or the errno.

@@ -8,10 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use bartizan_samples::SERVE;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::case::{Case, Context};
-use crate::probe;
 
 const WORKLOADS: usize = 20;
 const CGROUPS: &str = "/sys/fs/cgroup/standalone";
@@ -99,7 +99,7 @@ impl Workload {
         let cgroup = Path::new(CGROUPS).join(&name);
         fs::create_dir_all(&cgroup)?;
         let mut child = Command::new(std::env::current_exe()?)
-            .args(probe::SERVE)
+            .args(SERVE)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;

@@ -14,6 +14,7 @@ use bartizan_enforcer::policies::Policies;
 use bartizan_policy::link::Workload;
 use bartizan_policy::load::Source;
 use bartizan_policy::published;
+use bartizan_samples::SERVE;
 use serde_json::json;
 
 use crate::agent::{Agent, PINS, Place, metric};
@@ -21,7 +22,7 @@ use crate::case::{Case, Context};
 use crate::container::Root;
 use crate::kernel;
 use crate::pod::{Container, Kubelet, Layout, Pod};
-use crate::probe::{HAMMER, SERVE};
+use crate::probe::HAMMER;
 use crate::runtime::USERS;
 
 const UID: &str = "0a1b2c3d-0000-4111-8222-333344445555";

@@ -1,0 +1,281 @@
+//! Every sample policy's table of cases, done through `kubectl exec` on a real node.
+//!
+//! ```text
+//! pod of a sample ◄── kubectl exec CALLER probe serve ──── its callers, before there are rules
+//!  /proc/PID/root ◄── keeper: a pod of no policy ───────── makes way, puts back
+//!                     kubectl apply -f config/samples/NAME.yaml, Enforced, each step
+//!                     kubectl logs of the enforcer ─────── who decided
+//! ```
+//! What a step answers must not depend on what else holds containers back, so the pods are
+//! privileged.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use bartizan_samples::{Agent, Denial, SERVE, Step, Table, World, perform, table, unreported};
+use serde_json::{Value, json};
+
+use crate::case::{Case, Context};
+use crate::kubectl::{Kubectl, condition};
+use crate::wait::{eventually, within};
+
+const PROBE: &str = concat!("bartizan-probe:", env!("CARGO_PKG_VERSION"));
+const FOLDER: &str = "config/samples";
+/// Policies for the whole cluster leave its pods alone.
+const KEEPERS: &str = "--namespace=kube-system";
+const KEEPER: &str = "samples-keeper";
+/// Until a line of the denial log counts as missing.
+const REPORTING: Duration = Duration::from_secs(20);
+/// Of the pods of samples for the whole cluster.
+const ANY_NAMESPACE: &str = "anywhere";
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![Case::new("samples/mean_what_their_tables_say", all)]
+}
+
+fn all(context: &Context) -> Result<()> {
+    let kubectl = &context.kubectl;
+    let samples = samples(context)?;
+    apply(kubectl, KEEPERS, &keeper())?;
+    for sample in &samples {
+        // There once for all samples of a namespace.
+        let _ = kubectl.run(&["create", "namespace", &sample.namespace]);
+        apply(kubectl, &sample.in_namespace(), &sample.pod())?;
+    }
+    let mut mistakes = Vec::new();
+    for sample in &samples {
+        let found = sample.judge(context);
+        let found = found.with_context(|| format!("sample {}", sample.name))?;
+        mistakes.extend(found.iter().map(|one| format!("{}:{one}", sample.name)));
+    }
+    ensure!(mistakes.is_empty(), "{}", mistakes.join("\n"));
+    for sample in &samples {
+        kubectl.run(&[
+            "delete",
+            "namespace",
+            "--wait=false",
+            "--ignore-not-found",
+            &sample.namespace,
+        ])?;
+    }
+    kubectl.run(&[KEEPERS, "delete", "pod", "--wait=false", KEEPER])?;
+    Ok(())
+}
+
+fn samples(context: &Context) -> Result<Vec<Sample>> {
+    let folder = fs::read_dir(context.checkout.join(FOLDER).join("cases"))?;
+    let names = folder.map(|entry| entry.map(|entry| entry.file_name()));
+    let mut names: Vec<_> = names.collect::<Result<_, _>>()?;
+    names.sort();
+    let names = names
+        .iter()
+        .filter_map(|name| name.to_str()?.strip_suffix(".txt"));
+    let samples: Result<Vec<_>> = names.map(|name| Sample::read(context, name)).collect();
+    let samples = samples?;
+    ensure!(!samples.is_empty(), "there are no samples");
+    Ok(samples)
+}
+
+struct Sample {
+    name: String,
+    /// The file with the policies.
+    file: String,
+    /// The policies.
+    policies: Vec<Value>,
+    namespace: String,
+    text: String,
+    table: Table,
+    steps: Vec<Step>,
+}
+
+impl Sample {
+    fn read(context: &Context, name: &str) -> Result<Self> {
+        let file = context.file(&format!("{FOLDER}/{name}.yaml"))?;
+        let text = fs::read_to_string(context.file(&format!("{FOLDER}/cases/{name}.txt"))?)?;
+        let table = table::parse(&text).with_context(|| format!("table {name}"))?;
+        let client = [
+            "create",
+            "--dry-run=client",
+            "--output=json",
+            "--filename",
+            &file,
+        ];
+        let said = context.kubectl.run(&client)?;
+        // One object after the other.
+        let policies = serde_json::Deserializer::from_str(&said).into_iter();
+        let policies: Vec<Value> = policies.collect::<Result<_, _>>()?;
+        let namespace = policies[0]["metadata"]["namespace"].as_str();
+        Ok(Self {
+            name: name.to_owned(),
+            namespace: namespace.unwrap_or(ANY_NAMESPACE).to_owned(),
+            file,
+            policies,
+            steps: Step::all(&table)?,
+            table,
+            text,
+        })
+    }
+
+    fn in_namespace(&self) -> String {
+        format!("--namespace={}", self.namespace)
+    }
+
+    fn pod(&self) -> Value {
+        json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": { "name": self.name, "labels": self.table.labels },
+            "spec": {
+                "automountServiceAccountToken": false,
+                "terminationGracePeriodSeconds": 0,
+                "containers": [{
+                    "name": self.table.container,
+                    "image": PROBE,
+                    "env": [{ "name": "TABLE", "value": self.text }],
+                    "securityContext": { "privileged": true },
+                }],
+            },
+        })
+    }
+
+    /// Does everything that the table says under the sample's policies; returns what went
+    /// otherwise.
+    fn judge(&self, context: &Context) -> Result<Vec<String>> {
+        let kubectl = &context.kubectl;
+        let mut pod = self.ready(kubectl)?;
+        kubectl.run(&["apply", "--filename", &self.file])?;
+        self.enforced(kubectl)?;
+        let mut mistakes = perform(&mut pod, &self.steps)?;
+        // Lines come some time after what they are about.
+        let missing = within(REPORTING, "the denials are reported", || {
+            let reported = self.reported(kubectl)?;
+            let wrong = unreported(&self.steps, &reported);
+            ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+            Ok(Some(()))
+        });
+        mistakes.extend(missing.err().map(|error| format!("{error:#}")));
+        kubectl.run(&["delete", "--filename", &self.file])?;
+        let delete = ["delete", "pod", "--wait=false", &self.name];
+        kubectl.run(&[&[self.in_namespace().as_str()], &delete[..]].concat())?;
+        eventually("the next sample's pod has no rules yet", || {
+            let left = kubectl.get(&["podenforcements", "--all-namespaces"])?;
+            let left = left["items"].as_array().map(Vec::len);
+            Ok((left == Some(0)).then_some(()))
+        })?;
+        Ok(mistakes)
+    }
+
+    /// Waits until the pod has everything, and starts all callers.
+    fn ready(&self, kubectl: &Kubectl) -> Result<Pod> {
+        let namespace = self.in_namespace();
+        eventually(&format!("pod {} has everything", self.name), || {
+            let logs = kubectl.run(&[&namespace, "logs", &self.name])?;
+            Ok(logs.contains("everything is there").then_some(()))
+        })?;
+        let exec = [&namespace, "exec", "--stdin", &self.name, "--"];
+        let mut callers = BTreeMap::new();
+        for step in &self.steps {
+            if !callers.contains_key(&step.caller) {
+                let command = [&exec[..], &[&step.caller], &SERVE].concat();
+                let agent = kubectl.agent(&command);
+                let agent = agent.with_context(|| format!("can't start {}", step.caller))?;
+                callers.insert(step.caller.clone(), agent);
+            }
+        }
+        let pod = kubectl.get(&[&namespace, "pod", &self.name])?;
+        let uid = pod["metadata"]["uid"].as_str().context("a pod has a UID")?;
+        let keep = [
+            "exec", "--stdin", KEEPER, "--", "/probe", "pod", "keep", uid,
+        ];
+        let keeper = eventually("the keeper finds the pod", || {
+            kubectl.agent(&[&[KEEPERS], &keep[..]].concat()).map(Some)
+        })?;
+        Ok(Pod { callers, keeper })
+    }
+
+    /// Waits until the status of every policy says so.
+    fn enforced(&self, kubectl: &Kubectl) -> Result<()> {
+        for policy in &self.policies {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let (kind, name) = (text(&policy["kind"]), text(&policy["metadata"]["name"]));
+            eventually(&format!("{kind} {name} is enforced"), || {
+                let policy = kubectl.get(&[&self.in_namespace(), &kind, &name])?;
+                Ok((condition(&policy, "Enforced") == Some("True")).then_some(()))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What the node's enforcer has reported of the pod.
+    fn reported(&self, kubectl: &Kubectl) -> Result<Vec<Denial>> {
+        let enforcer = kubectl.enforcer("node-1")?;
+        let logs = kubectl.run(&["--namespace=bartizan-system", "logs", &enforcer])?;
+        let lines = logs
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        let own = lines.filter(|line: &Value| {
+            line["namespace"] == self.namespace.as_str() && line["pod"] == self.name.as_str()
+        });
+        let denials = own.filter(|line| line["verdict"].is_string());
+        denials
+            .map(|line| serde_json::from_value(line).context("a denial without the usual fields"))
+            .collect()
+    }
+}
+
+/// A sample's pod, and who looks after it.
+struct Pod {
+    callers: BTreeMap<String, Agent>,
+    keeper: Agent,
+}
+
+impl Pod {
+    fn keep(&mut self, when: &str, step: &Step) -> Result<()> {
+        let words = [&[when], &step.words()[..]].concat();
+        self.keeper.perform(&words).map(|_| ())
+    }
+}
+
+impl World for Pod {
+    fn before(&mut self, step: &Step) -> Result<()> {
+        self.keep("before", step)
+    }
+
+    fn perform(&mut self, step: &Step) -> Result<i32> {
+        let caller = self.callers.get_mut(&step.caller);
+        caller.context("it was started")?.perform(&step.words())
+    }
+
+    fn after(&mut self, step: &Step) -> Result<()> {
+        self.keep("after", step)
+    }
+}
+
+fn keeper() -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": KEEPER },
+        "spec": {
+            "hostPID": true,
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{
+                "name": "keeper",
+                "image": PROBE,
+                "env": [{ "name": "TABLE", "value": "caller: /probe" }],
+                "securityContext": { "privileged": true },
+            }],
+        },
+    })
+}
+
+fn apply(kubectl: &Kubectl, namespace: &str, object: &Value) -> Result<()> {
+    let said = kubectl.attempt(
+        &[namespace, "apply", "--filename", "-"],
+        &object.to_string(),
+    )?;
+    ensure!(said.status == Some(0), "refused: {}", said.stderr.trim());
+    Ok(())
+}

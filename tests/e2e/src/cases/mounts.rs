@@ -1,0 +1,135 @@
+//! Volumes: what is mounted when a container starts has its mount point's name.
+//!
+//! Kubelets mount files (`/etc/hosts`, a key of a config map) as well as directories, so
+//! both must be judged alike, by every hook.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+
+use crate::case::{Case, Context};
+use crate::container::{Container, Identity, Root};
+
+const CALLER: &str = "/bin/probe";
+const EACCES: i32 = 13;
+const EBUSY: i32 = 16;
+
+const POLICY: &str = "\
+apiVersion: bartizan.dev/v1alpha1
+kind: SecurityPolicy
+metadata: { name: volumes, namespace: test }
+spec:
+  selector: {}
+  mode: Enforce
+  process:
+    deny:
+      - paths: [/opt/tool, '**/denied-tool']
+  files:
+    deny:
+      - paths: [/etc/denied, /srv/data, '/srv/data/**', '**/*.key']
+";
+
+/// Mount point, and what is mounted there.
+const VOLUMES: [(&str, &str); 8] = [
+    ("/etc/denied", "file"),
+    ("/etc/allowed", "file"),
+    ("/run/tls/server.key", "file"),
+    ("/opt/tool", "program"),
+    ("/opt/denied-tool", "program"),
+    ("/opt/good", "program"),
+    ("/srv/data", "directory"),
+    ("/srv/other", "directory"),
+];
+/// What can be done to a file, and the answer where no rule says no.
+const ON_FILES: [(&str, i32); 8] = [
+    ("read", 0),
+    ("write", 0),
+    ("append", 0),
+    ("truncate", 0),
+    ("chmod", 0),
+    ("chown", 0),
+    // A mount point can't be removed or moved, but the rules are asked first.
+    ("delete", EBUSY),
+    ("rename", EBUSY),
+];
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut case = Case::new("mounts/volumes_have_names", volumes_have_names);
+    case.time_limit = Duration::from_mins(5);
+    vec![case]
+}
+
+fn volumes_have_names(context: &Context) -> Result<()> {
+    // SAFETY: this process has no other threads, and it takes no memory apart.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.context("unshare")?;
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", private).context("make mounts private")?;
+    let root = Root::new(context.scratch.join("root"))?;
+    root.program(CALLER)?;
+    // Each from a place of its own: one file at two places has two names.
+    let volumes = Root::at(context.scratch.join("volumes"));
+    for (number, (point, kind)) in VOLUMES.into_iter().enumerate() {
+        let source = format!("/{number}/volume");
+        match kind {
+            "file" => volumes.file(&source)?,
+            "program" => volumes.program(&source)?,
+            _ => {
+                volumes.file(&format!("{source}/below/file"))?;
+                root.directory(point)?;
+            }
+        }
+        if kind != "directory" {
+            root.file(point)?;
+        }
+        bind(&volumes.outside(&source), &root.outside(point))?;
+    }
+    let policy = context.scratch.join("policy.yaml");
+    fs::write(&policy, POLICY)?;
+    let mut expected = Vec::new();
+    for (operation, otherwise) in ON_FILES {
+        for (path, answer) in [
+            ("/etc/denied", EACCES),
+            ("/etc/allowed", otherwise),
+            ("/run/tls/server.key", EACCES),
+        ] {
+            expected.push((format!("file {operation} {path}"), answer));
+        }
+    }
+    // Not renamed: its new name would be on another mount, which is no case for rules.
+    for operation in ["read", "write", "truncate", "chmod", "delete"] {
+        expected.push((format!("file {operation} /srv/data/below/file"), EACCES));
+    }
+    for (path, answer) in [("/srv/data", EACCES), ("/srv/other", 0)] {
+        for operation in ["read", "chmod", "chown"] {
+            expected.push((format!("file {operation} {path}"), answer));
+        }
+    }
+    for (path, answer) in [
+        ("/opt/tool", EACCES),
+        ("/opt/denied-tool", EACCES),
+        ("/opt/good", 0),
+    ] {
+        expected.push((format!("exec {path}"), answer));
+        expected.push((format!("map {path}"), answer));
+    }
+    let mut container = Container::start(context, &policy, &Identity::default(), &root, CALLER)?;
+    let mut mistakes = Vec::new();
+    for (operation, expected) in &expected {
+        let words: Vec<&str> = operation.split(' ').collect();
+        let answer = container.perform(CALLER, &words)?;
+        if answer != *expected {
+            mistakes.push(format!("{operation}: {answer} instead of {expected}"));
+        }
+    }
+    container.finish()?;
+    ensure!(mistakes.is_empty(), "{}", mistakes.join("\n"));
+    Ok(())
+}
+
+fn bind(from: &Path, to: &Path) -> Result<()> {
+    mount_bind(from, to).with_context(|| format!("mount {}", to.display()))
+}
