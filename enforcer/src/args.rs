@@ -170,6 +170,9 @@ pub struct Node {
     /// were not announced [default: the first of the usual places].
     #[arg(long, value_name = "SOCKET")]
     pub cri_socket: Option<PathBuf>,
+    /// On a node that can't enforce: seconds until it is tried again.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    pub retry_after: u64,
     /// Serve /metrics, /healthz and /readyz on this address, such as 0.0.0.0:9464.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub metrics: Option<SocketAddr>,

@@ -13,7 +13,8 @@
 //! then waits.
 //!
 //! A node that can't enforce is no reason to end: it says so in the status of every pod
-//! that counts on it.
+//! that counts on it. What was in the way may pass, so it starts itself anew now and then;
+//! in the same process, which is no restart to Kubernetes.
 
 pub mod api;
 pub mod containers;
@@ -32,11 +33,17 @@ mod runtime;
 pub mod status;
 mod work;
 
+use std::env;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+use std::time::Duration;
+
 use anyhow::Context as _;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
+use tokio::time::sleep;
 
 use crate::agent;
 use crate::args::Node;
@@ -58,7 +65,7 @@ pub fn run(args: &Node) -> Result<u8, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    LocalSet::new().block_on(&runtime, async {
+    let ended = LocalSet::new().block_on(&runtime, async {
         let mut questions = http::questions(args.metrics).await?;
         let client = connect(args).await?;
         let node = Some(args.name.clone());
@@ -72,11 +79,33 @@ pub fn run(args: &Node) -> Result<u8, Failure> {
             }
             Err(failure) => (Hands::unable(&failure, questions), None),
         };
-        Work::new(hands, hierarchy, client, denied, args)?
-            .run()
-            .await
+        let is_able = hierarchy.is_some();
+        let work = Work::new(hands, hierarchy, client, denied, args)?;
+        tokio::select! {
+            result = work.run() => result.map(|()| Ended::AsTold),
+            () = sleep(Duration::from_secs(args.retry_after)), if !is_able => Ok(Ended::Unable),
+        }
     })?;
-    Ok(0)
+    match ended {
+        Ended::AsTold => Ok(0),
+        Ended::Unable => {
+            drop(runtime);
+            tracing::info!("trying again whether this node can enforce");
+            let mut again = Command::new("/proc/self/exe");
+            let error = again.args(env::args_os().skip(1)).exec();
+            Err(anyhow::Error::new(error)
+                .context("cannot start anew")
+                .into())
+        }
+    }
+}
+
+/// Why the work is over.
+enum Ended {
+    /// By a signal.
+    AsTold,
+    /// The node can't enforce, and it is time to try again.
+    Unable,
 }
 
 /// A client of the API server, which needn't answer yet.

@@ -51,7 +51,7 @@ impl<'a> Place<'a> {
         command.arg("--kubeconfig").arg(&self.api.kubeconfig);
         command.arg("--state").arg(self.state());
         command.args(["--pins", PINS, "--nri-socket", "/nonexistent"]);
-        command.args(["--cri-socket", "/nonexistent"]);
+        command.args(["--cri-socket", "/nonexistent", "--retry-after", "1"]);
         if let Some(object) = &self.object {
             command.env("BARTIZAN_LSM_OBJECT", object);
         }

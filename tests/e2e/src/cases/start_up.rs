@@ -9,9 +9,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use bartizan_abi::op::Ops;
 use bartizan_enforcer::bpf::Kernel;
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
+};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
+use crate::agent::Place;
 use crate::case::{Case, Context, Guest};
 use crate::kernel;
 
@@ -31,11 +34,14 @@ const NOBODY: u32 = 65_534;
 pub(super) fn cases() -> Vec<Case> {
     let mut programs = Case::new("start-up/every_program_is_verified", all_programs);
     programs.time_limit = Duration::from_mins(5);
+    let mut later = Case::new("start-up/a_node_that_can_later_does", able_later);
+    later.time_limit = Duration::from_mins(5);
     vec![
         Case::new("start-up/without_bpf_in_the_list", without_bpf).on(Guest::WithoutBpf),
         Case::new("start-up/with_cgroup_v1_only", with_cgroup_v1).on(Guest::CgroupV1),
         Case::new("start-up/without_type_information", without_btf),
         Case::new("start-up/without_privileges", without_privileges),
+        later,
         programs,
     ]
 }
@@ -89,6 +95,22 @@ fn without_btf(context: &Context) -> Result<()> {
         hide,
         "use a kernel built with CONFIG_DEBUG_INFO_BTF=y",
     )
+}
+
+/// What is in the way of a node's agent passes: it enforces without being restarted.
+fn able_later(context: &Context) -> Result<()> {
+    const CGROUPS: &str = "/sys/fs/cgroup";
+    // SAFETY: this process has no other threads, and it takes no memory apart.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNS) }?;
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", private)?;
+    mount("none", CGROUPS, "tmpfs", MountFlags::empty(), None)?;
+    let place = Place::new(context)?;
+    let mut agent = place.start()?;
+    agent.answers("/readyz", "cannot enforce: ")?;
+    unmount(CGROUPS, UnmountFlags::empty())?;
+    agent.enforces_in(0)?;
+    agent.end()
 }
 
 fn without_privileges(context: &Context) -> Result<()> {
