@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bartizan_samples::Agent;
@@ -61,15 +61,20 @@ impl Kubectl {
     /// Starts it with a command that serves what it is told on its standard input, and that
     /// ends when the agent is dropped.
     pub(crate) fn agent(&self, arguments: &[&str]) -> Result<Agent> {
-        let mut child = Command::new(&self.0)
+        let mut child = self.spawn(arguments)?;
+        let to = child.stdin.take().context("no standard input")?;
+        let from = child.stdout.take().context("no standard output")?;
+        Agent::new(to, from)
+    }
+
+    /// Starts it, to be talked to.
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Result<Child> {
+        Command::new(&self.0)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .context("can't run kubectl")?;
-        let to = child.stdin.take().context("no standard input")?;
-        let from = child.stdout.take().context("no standard output")?;
-        Agent::new(to, from)
+            .context("can't run kubectl")
     }
 
     /// Runs it; it must succeed. Returns its standard output.

@@ -16,6 +16,7 @@ mod cluster;
 mod hammer;
 mod kubectl;
 mod metrics;
+mod proxy;
 mod wait;
 
 use std::process::ExitCode;

@@ -61,6 +61,18 @@ impl Step {
         }
     }
 
+    /// Whether it makes, moves or removes names (using a capability may).
+    pub fn is_about_names(&self) -> bool {
+        matches!(
+            self.request.operation,
+            Operation::Create
+                | Operation::Delete
+                | Operation::Rename
+                | Operation::Link
+                | Operation::Capable
+        )
+    }
+
     /// The operation as an [`Agent`](crate::Agent) takes it.
     pub fn words(&self) -> Vec<&str> {
         self.case.words.iter().map(String::as_str).collect()

@@ -86,7 +86,7 @@ mod tests {
     fn a_line_that_is_missing_and_one_too_many_are_mistakes() {
         let steps = steps();
         let right = read("/etc/shadow");
-        assert_eq!(unreported(&steps, &[right.clone()]), [""; 0]);
+        assert_eq!(unreported(&steps, std::slice::from_ref(&right)), [""; 0]);
         assert_eq!(unreported(&steps, &[]).len(), 1);
         let stray = read("/etc/passwd");
         let said = unreported(&steps, &[right, stray]);

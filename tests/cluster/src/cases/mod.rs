@@ -5,6 +5,7 @@ mod faults;
 mod hold;
 mod install;
 mod isolation;
+mod latency;
 mod nodes;
 pub(crate) mod policies;
 mod samples;
@@ -18,6 +19,7 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(policies::cases());
     cases.extend(enforcement::cases());
     cases.extend(samples::cases());
+    cases.extend(latency::cases());
     cases.extend(hold::cases());
     cases.extend(isolation::cases());
     cases.extend(startup::cases());

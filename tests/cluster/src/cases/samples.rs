@@ -21,7 +21,8 @@ use crate::case::{Case, Context};
 use crate::kubectl::{Kubectl, condition};
 use crate::wait::{eventually, within};
 
-const PROBE: &str = concat!("bartizan-probe:", env!("CARGO_PKG_VERSION"));
+/// The image with the program that does operations.
+pub(super) const PROBE: &str = concat!("bartizan-probe:", env!("CARGO_PKG_VERSION"));
 const FOLDER: &str = "config/samples";
 /// Policies for the whole cluster leave its pods alone.
 const KEEPERS: &str = "--namespace=kube-system";
@@ -233,6 +234,9 @@ struct Pod {
 
 impl Pod {
     fn keep(&mut self, when: &str, step: &Step) -> Result<()> {
+        if !step.is_about_names() {
+            return Ok(());
+        }
         let words = [&[when], &step.words()[..]].concat();
         self.keeper.perform(&words).map(|_| ())
     }
@@ -271,7 +275,8 @@ fn keeper() -> Value {
     })
 }
 
-fn apply(kubectl: &Kubectl, namespace: &str, object: &Value) -> Result<()> {
+/// Applies an object in a namespace (a flag of kubectl).
+pub(super) fn apply(kubectl: &Kubectl, namespace: &str, object: &Value) -> Result<()> {
     let said = kubectl.attempt(
         &[namespace, "apply", "--filename", "-"],
         &object.to_string(),

@@ -1,0 +1,103 @@
+//! From a policy's change to the kernel's other answer.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use bartizan_samples::SERVE;
+use serde_json::json;
+
+use super::samples::{PROBE, apply};
+use crate::case::{Case, Context};
+use crate::proxy::Proxy;
+use crate::wait::{PATIENCE, eventually};
+
+const CHANGES: usize = 100;
+const CHANGES_OF_SHORT: usize = 10;
+const READ: [&str; 3] = ["file", "read", "/etc/target"];
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![Case::new("latency/from_a_change_to_the_kernel", changes)]
+}
+
+/// Denies and allows by turns, and asks the kernel all the time what it says.
+fn changes(context: &Context) -> Result<()> {
+    let kubectl = &context.kubectl;
+    let namespace = kubectl.namespace("latency")?;
+    let flag = format!("--namespace={}", namespace.name);
+    let pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": "box" },
+        "spec": {
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{
+                "name": "main",
+                "image": PROBE,
+                "env": [{
+                    "name": "TABLE",
+                    "value": "caller: /caller\nfile read /etc/target -> allow\n",
+                }],
+            }],
+        },
+    });
+    apply(kubectl, &flag, &pod)?;
+    namespace.ready("box")?;
+    let rules = |operation: &str| {
+        json!({ "spec": {
+            "selector": {},
+            "mode": "Enforce",
+            "files": { "deny": [{ "paths": ["/etc/target"], "operations": [operation] }] },
+        }})
+    };
+    let mut policy = rules("Chown");
+    policy["apiVersion"] = json!("bartizan.dev/v1alpha1");
+    policy["kind"] = json!("SecurityPolicy");
+    policy["metadata"] = json!({ "name": "target" });
+    apply(kubectl, &flag, &policy)?;
+    let exec = [&flag, "exec", "--stdin", "box", "--", "/caller"];
+    let mut caller = eventually("the pod has everything", || {
+        kubectl.agent(&[&exec[..], &SERVE].concat()).map(Some)
+    })?;
+    let proxy = Proxy::start(kubectl)?;
+    let path = format!(
+        "/apis/bartizan.dev/v1alpha1/namespaces/{}/securitypolicies/target",
+        namespace.name
+    );
+    let (mut written, mut asked, mut denied) = (Vec::new(), Vec::new(), Vec::new());
+    let changes = if context.is_long {
+        CHANGES
+    } else {
+        CHANGES_OF_SHORT
+    };
+    for number in 0..changes {
+        let (operation, answer) = [("Read", 13), ("Chown", 0)][number % 2];
+        let start = Instant::now();
+        proxy.patch(&path, &rules(operation))?;
+        written.push(start.elapsed());
+        loop {
+            let before = Instant::now();
+            let now = caller.perform(&READ)?;
+            asked.push(before.elapsed());
+            if now == answer {
+                break;
+            }
+            ensure!(start.elapsed() < PATIENCE, "still {now} after {PATIENCE:?}");
+        }
+        denied.push(start.elapsed());
+    }
+    for (what, times) in [
+        ("from the request to the kernel's new answer", &mut denied),
+        ("of these, until the API server has answered", &mut written),
+        ("of these, asking the kernel once", &mut asked),
+    ] {
+        times.sort();
+        let (half, most) = (quantile(times, 50), quantile(times, 99));
+        println!("    {what}: p50 {half:.1?}, p99 {most:.1?}");
+    }
+    Ok(())
+}
+
+/// A percentile of sorted times.
+fn quantile(times: &[Duration], percent: usize) -> Duration {
+    times[(times.len() * percent / 100).min(times.len() - 1)]
+}
