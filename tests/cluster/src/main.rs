@@ -1,7 +1,7 @@
 //! Tests against a real cluster, with nothing simulated between kubectl and the kernel.
 //!
 //! ```text
-//! cargo xtask cluster-test ──► a cluster, images ──► bartizan-cluster-tests [FILTER]
+//! cargo xtask cluster-test ──► a cluster, images ──► bartizan-cluster-tests [FILTER [EXCEPT]]
 //!                                                        └──► kubectl
 //! ```
 //! All cases share one cluster, in which the first ones install Bartizan. Each has its own
@@ -25,7 +25,9 @@ use std::time::Instant;
 use case::{Case, Context};
 
 fn main() -> ExitCode {
-    let filter = std::env::args().nth(1).unwrap_or_default();
+    let mut arguments = std::env::args().skip(1);
+    let filter = arguments.next().unwrap_or_default();
+    let except = arguments.next();
     let context = match Context::of_environment() {
         Ok(context) => context,
         Err(error) => {
@@ -36,7 +38,9 @@ fn main() -> ExitCode {
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     // What installs Bartizan is run whatever the filter is.
     let wanted = |case: &Case| {
-        case.layouts.contains(&context.layout) && (case.is_needed || case.name.contains(&filter))
+        let is_left_out = except.as_ref().is_some_and(|text| case.name.contains(text));
+        let is_meant = case.name.contains(&filter) && !is_left_out;
+        case.layouts.contains(&context.layout) && (case.is_needed || is_meant)
     };
     for case in cases::all().into_iter().filter(wanted) {
         if case.is_long && !context.is_long {
