@@ -58,6 +58,26 @@ impl Address {
     }
 }
 
+/// First symbol of an abstract name: a Unix socket's protocol.
+pub const PROTOCOL_UNIX: u8 = 0;
+/// Second symbol of an abstract name, beside the 4 and 6 of IP addresses.
+pub const FAMILY_UNIX: u8 = 1;
+
+/// The state of the address automaton before the bytes of a Unix socket's abstract name,
+/// whose end has its row; 0 if no rule is about addresses.
+#[inline(always)]
+pub fn abstract_start<T: Table>(table: T) -> u64 {
+    let at = start(table, Automaton::Address);
+    if at == 0 {
+        return 0;
+    }
+    step(
+        table,
+        step(table, at, PROTOCOL_UNIX.into()),
+        FAMILY_UNIX.into(),
+    )
+}
+
 /// The symbol of a socket kind: family and type as in `socket(2)`, flags removed.
 #[inline(always)]
 pub fn socket_symbol(family: u32, kind: u32) -> u64 {

@@ -24,6 +24,12 @@ pub const PATH_CUT: u32 = 1;
 pub const PATH_UNRESOLVED: u32 = 2;
 /// There is no such path (not a path operation, no executable).
 pub const PATH_NONE: u32 = 4;
+/// The bytes are a Unix socket's abstract name.
+pub const PATH_ABSTRACT: u32 = 8;
+
+/// `detail` of a Unix socket's abstract name on its way to the event: `high` is its address
+/// in the kernel, `low` its length. The event has the bytes instead, see [`PATH_ABSTRACT`].
+pub const ABSTRACT_NAME: u32 = 2 << 24;
 
 /// One denial, would-be denial or audited operation.
 #[repr(C)]
@@ -60,7 +66,7 @@ pub struct Event {
     pub pad: u32,
     /// `task_struct.comm`.
     pub comm: [u8; 16],
-    /// The file, if the operation has one.
+    /// The file or abstract name, if the operation has one.
     pub target: PathBytes,
     /// The calling executable.
     pub executable: PathBytes,

@@ -78,6 +78,10 @@ operations! {
     Send = 18, "Send", Network;
     /// Creating a socket.
     Socket = 19, "Socket", Network;
+    /// Waiting for connections at the address that a socket has.
+    Listen = 20, "Listen", Network;
+    /// Taking a connection at the address that a socket has.
+    Accept = 21, "Accept", Network;
     /// Using a capability.
     Capable = 24, "Capable", Capabilities;
 }
@@ -99,8 +103,11 @@ pub const PROCESS_OPS: Ops = Operation::Exec.bit() | Operation::Map.bit();
 /// Operations of the `files` category.
 pub const FILE_OPS: Ops = 0x3ff0;
 /// Operations judged by address.
-pub const ADDRESS_OPS: Ops =
-    Operation::Connect.bit() | Operation::Bind.bit() | Operation::Send.bit();
+pub const ADDRESS_OPS: Ops = Operation::Connect.bit()
+    | Operation::Bind.bit()
+    | Operation::Send.bit()
+    | Operation::Listen.bit()
+    | Operation::Accept.bit();
 /// Operations of the `network` category.
 pub const NETWORK_OPS: Ops = ADDRESS_OPS | Operation::Socket.bit();
 /// What a deny rule on a name takes along so that the object can't be moved

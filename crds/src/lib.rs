@@ -41,7 +41,7 @@ pub use rule::{
 };
 pub use rule_map::{
     LinkedAddresses, LinkedCapabilities, LinkedFiles, LinkedPolicy, LinkedPrograms, LinkedRule,
-    LinkedSockets, RuleCategory, RuleEffect, RuleMap, RuleMapSpec,
+    LinkedSockets, LinkedUnix, RuleCategory, RuleEffect, RuleMap, RuleMapSpec,
 };
 pub use selector::{LabelSelector, LabelSelectorRequirement, SelectorOperator};
 pub use status::{ContainerCounts, NodeBehind, PolicyStatus};

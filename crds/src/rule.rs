@@ -86,23 +86,32 @@ pub enum FileOperation {
     Chown,
 }
 
-/// A rule about sockets: either `sockets`, or any of `operations`, `protocols`,
-/// `addresses` and `ports`.
+/// A rule about sockets: `sockets`, or `unix` with or without `operations`, or any of
+/// `operations`, `protocols`, `addresses` and `ports`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "!has(self.sockets) || !(has(self.operations) || has(self.protocols) \
-             || has(self.addresses) || has(self.ports))",
-    "message": "`operations`, `protocols`, `addresses` and `ports` are about addresses and \
-                `sockets` about creating sockets: write two rules",
-}]))]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "!has(self.sockets) || !(has(self.operations) || has(self.protocols) \
+                 || has(self.addresses) || has(self.ports) || has(self.unix))",
+        "message": "`operations`, `protocols`, `addresses`, `ports` and `unix` are about \
+                    addresses and `sockets` about creating sockets: write two rules",
+    },
+    {
+        "rule": "!has(self.unix) || !(has(self.protocols) || has(self.addresses) \
+                 || has(self.ports))",
+        "message": "`protocols`, `addresses` and `ports` are about IP addresses and `unix` \
+                    about Unix sockets: write two rules",
+    },
+]))]
 pub struct NetworkRule {
     /// Name and callers.
     #[serde(flatten)]
     pub head: RuleHead,
-    /// What is done with the address. Left out: everything.
+    /// What is done with the address. `Bind` also means `Listen` and `Accept`. Left out:
+    /// everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 3), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(length(min = 1, max = 5), extend("x-kubernetes-list-type" = "atomic"))]
     pub operations: Option<Vec<NetworkOperation>>,
     /// Protocols. Left out: every protocol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -117,6 +126,12 @@ pub struct NetworkRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024), extend("x-kubernetes-list-type" = "atomic"))]
     pub ports: Option<Vec<Port>>,
+    /// Unix sockets instead of IP addresses: patterns of the paths of their files, such as
+    /// `/run/docker.sock` or `/run/**`, and abstract names, `@com.example.bus`, or all that
+    /// begin with one, `@com.example*`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), inner(length(min = 1, max = 4096)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub unix: Option<Vec<String>>,
     /// Creation of sockets, by address family or by the type of an IP socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 20), extend("x-kubernetes-list-type" = "atomic"))]
@@ -128,10 +143,14 @@ pub struct NetworkRule {
 pub enum NetworkOperation {
     /// A socket is connected to it.
     Connect,
-    /// A socket is bound to it.
+    /// A socket is bound to it, and then listens and accepts there.
     Bind,
     /// A message is sent to it from a socket that isn't connected.
     Send,
+    /// Connections to it are waited for, by the socket that has it.
+    Listen,
+    /// A connection to it is taken, by the socket that has it.
+    Accept,
 }
 
 /// An IP protocol.

@@ -62,8 +62,8 @@ pub struct LinkedPolicy {
     pub rules: Vec<LinkedRule>,
 }
 
-/// A rule in a rule map; exactly one of `process`, `files`, `network`, `sockets`,
-/// `capabilities` and `everything` says what it matches.
+/// A rule in a rule map; exactly one of `process`, `files`, `network`, `unix`,
+/// `sockets`, `capabilities` and `everything` says what it matches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LinkedRule {
@@ -80,6 +80,9 @@ pub struct LinkedRule {
     /// Addresses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<LinkedAddresses>,
+    /// Unix sockets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unix: Option<LinkedUnix>,
     /// Creation of sockets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sockets: Option<LinkedSockets>,
@@ -171,6 +174,19 @@ pub struct LinkedAddresses {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub ports: Vec<String>,
+}
+
+/// Unix sockets that a rule matches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LinkedUnix {
+    /// Exactly these operations; left out: every operation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub operations: Vec<NetworkOperation>,
+    /// Patterns of paths, and abstract names behind an `@`.
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub names: Vec<String>,
 }
 
 /// Sockets whose creation a rule matches.

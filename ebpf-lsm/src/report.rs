@@ -1,11 +1,13 @@
 //! Reporting: count exactly, then try to leave an event.
 
-use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_str};
 use aya_ebpf::helpers::{
     bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_ktime_get_ns,
 };
 use bartizan_abi::bits::any;
-use bartizan_abi::event::{PATH_CUT, PATH_NONE, PATH_UNRESOLVED, PathBytes};
+use bartizan_abi::event::{
+    ABSTRACT_NAME, PATH_ABSTRACT, PATH_CUT, PATH_NONE, PATH_UNRESOLVED, PathBytes,
+};
 use bartizan_abi::fields::dentry::{NAME, PARENT};
 use bartizan_abi::limits::{EVENT_PATH, MAX_DEPTH};
 use bartizan_abi::maps::{Binding, CounterKey, Stat};
@@ -113,7 +115,13 @@ pub extern "C" fn report(
         } else {
             load(parent, &TASK_TGID)
         };
-        path(&rules, &raw mut (*event).target, what.dentry);
+        if what.detail == ABSTRACT_NAME {
+            abstract_name(&raw mut (*event).target, what.high, what.low);
+            (*event).high = 0;
+            (*event).low = 0;
+        } else {
+            path(&rules, &raw mut (*event).target, what.dentry);
+        }
         path(
             &rules,
             &raw mut (*event).executable,
@@ -166,6 +174,23 @@ fn tally(key: &CounterKey) {
     match COUNTERS.get_ptr_mut(key) {
         Some(value) => add_one(value),
         None => count(Stat::CounterDrops),
+    }
+}
+
+/// Writes an abstract name into an event.
+#[inline(always)]
+fn abstract_name(to: *mut PathBytes, name: u64, length: u64) {
+    let mut length = length;
+    // SAFETY: plain arithmetic on a register, next to its use for the verifier; at most
+    // 255 bytes are inside the ring's memory. What can't be read is zeroes.
+    unsafe {
+        core::arch::asm!("{0} &= 255", inout(reg) length, options(pure, nomem, nostack));
+        let bytes = (&raw mut (*to).bytes).cast();
+        bpf_probe_read_kernel(bytes, length as u32, name as *const _);
+        (*to).len = length as u32;
+        (*to).flags = PATH_ABSTRACT;
+        (*to).mount = 0;
+        (*to).pad = 0;
     }
 }
 

@@ -8,7 +8,7 @@
 use std::mem::{offset_of, size_of};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use bartizan_abi::event::{Event, PATH_CUT, PATH_NONE, PATH_UNRESOLVED, PathBytes};
+use bartizan_abi::event::{Event, PATH_ABSTRACT, PATH_CUT, PATH_NONE, PATH_UNRESOLVED, PathBytes};
 use bartizan_abi::op::{ADDRESS_OPS, Operation};
 use bartizan_abi::table::NO_RULE;
 use bartizan_abi::verdict::Outcome;
@@ -48,7 +48,7 @@ pub struct Denial {
 /// The object of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// A file or program.
+    /// A file, a program, or a Unix socket by its path.
     File(Option<Path>),
     /// An IP address.
     Address {
@@ -59,6 +59,8 @@ pub enum Target {
         /// Port, host byte order.
         port: u16,
     },
+    /// A Unix socket's abstract name.
+    Abstract(Vec<u8>),
     /// A new socket.
     Socket {
         /// `AF_*`
@@ -182,7 +184,7 @@ impl Record<'_> {
                 kind: (detail >> 16) as u16,
             },
             Operation::Capable => Target::Capability(detail),
-            op if op.bit() & ADDRESS_OPS != 0 => {
+            op if op.bit() & ADDRESS_OPS != 0 && !self.has_target_path() => {
                 let high = self.u64(offset_of!(Event, high));
                 let low = self.u64(offset_of!(Event, low));
                 let address = if detail >> 24 == 0 {
@@ -196,8 +198,30 @@ impl Record<'_> {
                     port: detail as u16,
                 }
             }
+            _ if self.target_flags() & PATH_ABSTRACT != 0 => {
+                Target::Abstract(self.path_bytes(offset_of!(Event, target))?.to_vec())
+            }
             _ => Target::File(self.path(offset_of!(Event, target))?),
         })
+    }
+
+    fn target_flags(&self) -> u32 {
+        self.u32(offset_of!(Event, target) + offset_of!(PathBytes, flags))
+    }
+
+    fn has_target_path(&self) -> bool {
+        self.target_flags() & PATH_NONE == 0
+    }
+
+    fn path_bytes(&self, at: usize) -> Result<&[u8], DecodeError> {
+        let len = self.u32(at + offset_of!(PathBytes, len));
+        let start = at + offset_of!(PathBytes, bytes);
+        let room = size_of::<PathBytes>() - offset_of!(PathBytes, bytes);
+        usize::try_from(len)
+            .ok()
+            .filter(|len| *len <= room)
+            .and_then(|len| self.0.get(start..start + len))
+            .ok_or(DecodeError::PathLength(len))
     }
 
     fn path(&self, at: usize) -> Result<Option<Path>, DecodeError> {
@@ -205,14 +229,7 @@ impl Record<'_> {
         if flags & PATH_NONE != 0 {
             return Ok(None);
         }
-        let len = self.u32(at + offset_of!(PathBytes, len));
-        let start = at + offset_of!(PathBytes, bytes);
-        let room = size_of::<PathBytes>() - offset_of!(PathBytes, bytes);
-        let bytes = usize::try_from(len)
-            .ok()
-            .filter(|len| *len <= room)
-            .and_then(|len| self.0.get(start..start + len))
-            .ok_or(DecodeError::PathLength(len))?;
+        let bytes = self.path_bytes(at)?;
         // A file system's root has the name `/`, which is no component.
         let mut components: Vec<Vec<u8>> = bytes
             .split(|byte| *byte == 0)

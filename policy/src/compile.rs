@@ -102,7 +102,10 @@ pub fn compile(map: &RuleMap) -> Result<Vec<u8>, CompileError> {
     );
     let (names, gates, leaf_gate) = gates(&mut paths, &rules.names, &symbols, &leaves);
 
-    let address = address::automaton(&rules.addresses, &mut |tags| rows.number(tags, Vec::new()));
+    let has_addresses = !rules.addresses.is_empty() || !rules.abstract_names.is_empty();
+    let address = address::automaton(&rules.addresses, &rules.abstract_names, &mut |tags| {
+        rows.number(tags, Vec::new())
+    });
     let socket = socket::automaton(&rules.sockets, rules.exempt, |tags| {
         rows.number(tags, Vec::new())
     });
@@ -130,7 +133,7 @@ pub fn compile(map: &RuleMap) -> Result<Vec<u8>, CompileError> {
         part(!rules.process.is_empty(), &paths[0], symbols.count),
         part(!rules.files.is_empty(), &paths[1], symbols.count),
         part(!rules.callers.is_empty(), &paths[2], symbols.count),
-        part(!rules.addresses.is_empty(), &address, BYTES),
+        part(has_addresses, &address, BYTES),
         part(
             !rules.sockets.is_empty() || rules.exempt.is_some(),
             &socket,

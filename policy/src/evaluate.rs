@@ -10,8 +10,8 @@ mod path;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use bartizan_abi::address::{Address, capability_row, socket_row};
-use bartizan_abi::automaton::{row_of, start};
+use bartizan_abi::address::{Address, abstract_start, capability_row, socket_row};
+use bartizan_abi::automaton::{match_name, row_of, start};
 use bartizan_abi::op::{Category, Operation};
 use bartizan_abi::rows::{defaults, is_settled, masks, record_at, rule, unresolved_defaults};
 use bartizan_abi::table::{
@@ -20,8 +20,8 @@ use bartizan_abi::table::{
 use bartizan_abi::verdict::{Outcome, decide};
 use bartizan_abi::walk::{Classes, leaf_rows};
 
-use self::path::PathCursor;
-use crate::operation::{Caller, Name, Object, Request, Verdict};
+use self::path::{NameWords, PathCursor};
+use crate::operation::{Caller, Name, Object, Request, UnixSocket, Verdict};
 
 pub use check::{TableError, check_table};
 
@@ -98,6 +98,16 @@ fn object_rows(table: Bytes<'_>, operation: Operation, object: &Object) -> Optio
         ) if operation != Operation::Socket => {
             Rows::one(judged_address(operation, *protocol, *address, *port).row(table))
         }
+        (Category::Network, Object::Unix(UnixSocket::Path(name)))
+            if operation != Operation::Socket =>
+        {
+            file_rows(table, Automaton::Files, name)
+        }
+        (Category::Network, Object::Unix(UnixSocket::Abstract(name)))
+            if operation != Operation::Socket =>
+        {
+            Rows::one(abstract_row(table, name))
+        }
         (Category::Network, Object::Socket { family, kind }) if operation == Operation::Socket => {
             Rows::one(socket_row(table, u32::from(*family), u32::from(*kind)))
         }
@@ -141,6 +151,15 @@ fn named_rows(table: Bytes<'_>, automaton: Automaton, name: &Name) -> Option<Row
         numbers: [row, leaf],
         unresolved: false,
     })
+}
+
+fn abstract_row(table: Bytes<'_>, name: &[u8]) -> u64 {
+    let start = abstract_start(table);
+    if start == 0 {
+        return 0;
+    }
+    match_name(table, NameWords(name), name.len() as u64, start)
+        .expect("bytes in memory can be read")
 }
 
 fn subject(table: Bytes<'_>, caller: &Caller) -> u64 {

@@ -7,7 +7,7 @@
 use bartizan_abi::verdict::Outcome;
 use serde::Serialize;
 
-use crate::operation::{Caller, Name, Object, Request, Verdict};
+use crate::operation::{Caller, Name, Object, Request, UnixSocket, Verdict};
 use crate::policy::Policy;
 use crate::printable::push_path;
 use crate::rule_map::{Effect, Mode, PolicyInfo, RuleMap};
@@ -205,7 +205,7 @@ fn name_text(name: &Name) -> String {
 pub fn target(object: &Object) -> String {
     let word = |name: Option<&str>, number: u8| name.map_or(number.to_string(), str::to_owned);
     match object {
-        Object::File { name, .. } => name_text(name),
+        Object::File { name, .. } | Object::Unix(UnixSocket::Path(name)) => name_text(name),
         Object::Address {
             protocol,
             address,
@@ -213,6 +213,11 @@ pub fn target(object: &Object) -> String {
         } => {
             let protocol = word(socket::protocol_name(*protocol), *protocol);
             format!("{protocol} {}", std::net::SocketAddr::new(*address, *port))
+        }
+        Object::Unix(UnixSocket::Abstract(name)) => {
+            let mut text = "@".to_owned();
+            push_path(&mut text, name);
+            text
         }
         Object::Socket { family, kind } => {
             let family = word(socket::family_name(*family), *family);
@@ -368,6 +373,8 @@ mod tests {
             ("exec unnamed", "unnamed"),
             ("connect tcp [fd00::1]:443", "TCP [fd00::1]:443"),
             ("send 200 1.2.3.4:5", "200 1.2.3.4:5"),
+            ("connect unix /run/x", "/run/x"),
+            ("send unix @x", "@x"),
             ("socket packet raw", "Packet Raw"),
             ("socket 99 7", "99 7"),
             ("capability cap_bpf", "BPF"),

@@ -31,4 +31,5 @@ pub mod rule_map;
 pub mod selector;
 pub mod socket;
 pub mod strictest;
+pub mod unix;
 pub mod validate;

@@ -147,6 +147,21 @@ fn matches_all(wide: &Matcher, narrow: &Matcher) -> bool {
                     wide.contains(narrow.start()) && wide.contains(narrow.end())
                 })
         }
+        (
+            Matcher::Unix {
+                operations: all,
+                paths: wide,
+                names: wide_names,
+            },
+            Matcher::Unix {
+                operations: some,
+                paths: narrow,
+                names: narrow_names,
+            },
+        ) => {
+            let is_covered = |name| wide_names.iter().any(|wide| wide.covers(name));
+            some & !all == 0 && paths(wide, narrow) && narrow_names.iter().all(is_covered)
+        }
         (Matcher::Sockets { kinds: wide }, Matcher::Sockets { kinds: narrow }) => {
             narrow.iter().all(|kind| wide.contains(kind))
         }
@@ -277,12 +292,18 @@ mod tests {
             "process: { deny: [{ paths: [/a, /b] }, { paths: [/a, /b] }] }",
             &["rule process.deny[1] never decides: rule process.deny[0] denies all of it"],
         );
+        check(
+            "network: { deny: [{ unix: [/run/x, '@ab'] }, { unix: ['/**', '@a*'] }] }",
+            &["rule network.deny[0] never decides: rule network.deny[1] denies all of it"],
+        );
         for different in [
             "process: { deny: [{ paths: [/usr] }, { paths: [/usr/**] }] }",
             "process: { deny: [{ paths: [/a] }, { paths: ['/**'], from: [/bin/sh] }] }",
             "process: { deny: [{ paths: [/a] }, { paths: ['/**'], exceptFrom: [/bin/sh] }] }",
             "files: { deny: [{ paths: [/a] }, { paths: ['/**'], operations: [Read] }] }",
             "files: { deny: [{ paths: [/a] }, { paths: ['/**'], unlessOwner: true }] }",
+            "network: { deny: [{ unix: [/a, '@a*'] }, { unix: ['/**', '@ab*'] }] }",
+            "network: { deny: [{ unix: [/a] }, { addresses: ['0.0.0.0/0', '::/0'] }] }",
             "network: { deny: [{ ports: [443] }, { addresses: [10.0.0.0/8] }] }",
         ] {
             check(different, &[]);

@@ -15,6 +15,15 @@ pub enum Name {
     Unresolved,
 }
 
+/// A Unix socket by its name. Those without one are not judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnixSocket {
+    /// The path of its file.
+    Path(Name),
+    /// The bytes of its abstract name.
+    Abstract(Vec<u8>),
+}
+
 /// The calling executable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
@@ -34,7 +43,7 @@ pub enum Object {
         /// The caller owns it.
         owned: bool,
     },
-    /// An IP address; with Connect, Bind, Send.
+    /// An IP address; with Connect, Bind, Send, Listen, Accept.
     Address {
         /// IP protocol number (6 TCP, 17 UDP).
         protocol: u8,
@@ -43,6 +52,8 @@ pub enum Object {
         /// Port.
         port: u16,
     },
+    /// A Unix socket; with the same.
+    Unix(UnixSocket),
     /// A new socket; with Socket.
     Socket {
         /// `AF_*`

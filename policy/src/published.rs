@@ -16,7 +16,7 @@ use std::ops::RangeInclusive;
 use bartizan_abi::op::{ADDRESS_OPS, Category, FILE_OPS, Operation, Ops};
 use bartizan_crds::{
     IpProtocol, LinkedAddresses, LinkedCapabilities, LinkedFiles, LinkedPolicy, LinkedPrograms,
-    LinkedRule, LinkedSockets, RuleCategory, RuleEffect, RuleMapSpec,
+    LinkedRule, LinkedSockets, LinkedUnix, RuleCategory, RuleEffect, RuleMapSpec,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
@@ -79,6 +79,7 @@ fn published_rule(rule: &Rule) -> LinkedRule {
         process: None,
         files: None,
         network: None,
+        unix: None,
         sockets: None,
         capabilities: None,
         everything: None,
@@ -109,6 +110,17 @@ fn published_rule(rule: &Rule) -> LinkedRule {
                 protocols: protocols.iter().map(|p| protocol_word(*p)).collect(),
                 addresses: addresses.iter().map(cidr_text).collect(),
                 ports: ports.iter().map(port_text).collect(),
+            });
+        }
+        Matcher::Unix {
+            operations,
+            paths,
+            names,
+        } => {
+            let names = names.iter().map(ToString::to_string);
+            published.unix = Some(LinkedUnix {
+                operations: operation_words(*operations, ADDRESS_OPS),
+                names: texts(paths).into_iter().chain(names).collect(),
             });
         }
         Matcher::Sockets { kinds } => {
@@ -254,7 +266,7 @@ mod tests {
             "spec.policies[0].rules[0].from[0]: `a` is not absolute: start with `/`, or with \
              `**/` for any directory",
         );
-        let one = "spec.policies[0].rules[0]: exactly one of `process`, `files`, `network`, \
+        let one = "spec.policies[0].rules[0]: exactly one of `process`, `files`, `network`, `unix`, \
                    `sockets`, `capabilities` and, for DefaultDeny, `everything` is needed";
         check(|rule| rule.process = None, one);
         check(|rule| rule.everything = Some(RuleCategory::Files), one);

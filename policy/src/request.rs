@@ -10,7 +10,7 @@ use bartizan_abi::op::{Category, Operation};
 
 use crate::excerpt::excerpt;
 use crate::nearest::{nearest, suggestion};
-use crate::operation::{Caller, Name, Object, Request};
+use crate::operation::{Caller, Name, Object, Request, UnixSocket};
 use crate::printable::push_path;
 use crate::{capability, socket};
 
@@ -25,6 +25,10 @@ file OPERATION PATH [--owner]   read, write, append, truncate, create, delete, r
 connect PROTOCOL ADDRESS:PORT   connect a socket (tcp, udp, sctp, icmp or a number)
 bind PROTOCOL ADDRESS:PORT      bind a socket
 send PROTOCOL ADDRESS:PORT      send to an address given with the message
+listen PROTOCOL ADDRESS:PORT    let a socket with that address listen
+accept PROTOCOL ADDRESS:PORT    take a connection at the address of a listening socket
+... unix NAME                   the same with a Unix socket, by its PATH or, behind an @,
+                                its abstract name
 socket FAMILY TYPE              create a socket (unix, inet, inet6, netlink, packet, ...;
                                 stream, dgram, raw, seqpacket)
 capability NAME                 use a capability, such as NET_RAW
@@ -102,13 +106,15 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Words<'a, I> {
     }
 
     fn operation(&mut self, owned: bool) -> Result<(Operation, Object), RequestError> {
-        const FIRST: [&str; 8] = [
+        const FIRST: [&str; 10] = [
             "exec",
             "map",
             "file",
             "connect",
             "bind",
             "send",
+            "listen",
+            "accept",
             "socket",
             "capability",
         ];
@@ -120,6 +126,8 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Words<'a, I> {
             "connect" => (Operation::Connect, self.address()?),
             "bind" => (Operation::Bind, self.address()?),
             "send" => (Operation::Send, self.address()?),
+            "listen" => (Operation::Listen, self.address()?),
+            "accept" => (Operation::Accept, self.address()?),
             "socket" => (Operation::Socket, self.socket()?),
             "capability" => (Operation::Capable, self.capability()?),
             _ => {
@@ -159,6 +167,13 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Words<'a, I> {
 
     fn address(&mut self) -> Result<Object, RequestError> {
         let word = self.take_text("a protocol such as `tcp` and an ADDRESS:PORT")?;
+        if word.eq_ignore_ascii_case("unix") {
+            let word = self.take("a PATH or an @NAME")?;
+            return Ok(Object::Unix(match word.strip_prefix(b"@") {
+                Some(name) => UnixSocket::Abstract(name.to_vec()),
+                None => UnixSocket::Path(name(word)?),
+            }));
+        }
         if ["icmpv6", "icmp6", "ipv6-icmp"].contains(&word.to_ascii_lowercase().as_str()) {
             return Err(RequestError::Icmpv6(word.to_owned()));
         }

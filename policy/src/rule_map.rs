@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use bartizan_abi::op::{Category, Ops};
 
 use crate::pattern::Pattern;
+use crate::unix::AbstractName;
 
 /// Whether a policy blocks or only reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,7 +111,7 @@ pub enum Matcher {
     },
     /// IP sockets by address.
     Network {
-        /// Of Connect, Bind, Send.
+        /// Of [`bartizan_abi::op::ADDRESS_OPS`].
         operations: Ops,
         /// Empty: every protocol.
         protocols: Vec<Protocol>,
@@ -118,6 +119,15 @@ pub enum Matcher {
         addresses: Vec<Cidr>,
         /// Empty: every port.
         ports: Vec<RangeInclusive<u16>>,
+    },
+    /// Unix sockets by name.
+    Unix {
+        /// Of [`bartizan_abi::op::ADDRESS_OPS`].
+        operations: Ops,
+        /// Paths of their files; any of these or of `names` matches.
+        paths: Vec<Pattern>,
+        /// Abstract names.
+        names: Vec<AbstractName>,
     },
     /// Creation of sockets.
     Sockets {
@@ -139,7 +149,7 @@ impl Matcher {
         match self {
             Self::Process { .. } => Category::Process,
             Self::Files { .. } => Category::Files,
-            Self::Network { .. } | Self::Sockets { .. } => Category::Network,
+            Self::Network { .. } | Self::Unix { .. } | Self::Sockets { .. } => Category::Network,
             Self::Capabilities { .. } => Category::Capabilities,
             Self::Default(category) => *category,
         }

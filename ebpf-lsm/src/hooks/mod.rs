@@ -5,3 +5,4 @@ mod exec;
 mod file;
 mod name;
 mod socket;
+mod unix;

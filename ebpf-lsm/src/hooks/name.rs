@@ -13,6 +13,8 @@ const CREATE: Ops = Operation::Create.bit();
 /// What a rename does to the name it takes away.
 const MOVE: Ops = DELETE | Operation::Rename.bit();
 const RENAME_EXCHANGE: u32 = 2;
+const S_IFMT: u64 = 0o170_000;
+const S_IFSOCK: u64 = 0o140_000;
 
 /// Programs of hooks `(const struct path *dir, struct dentry *dentry, ...)`.
 macro_rules! in_directory {
@@ -35,8 +37,23 @@ in_directory! {
     path_unlink, "path_unlink", judge_existing, DELETE;
     path_rmdir, "path_rmdir", judge_existing, DELETE;
     path_mkdir, "path_mkdir", judge_new, CREATE;
-    path_mknod, "path_mknod", judge_new, CREATE;
     path_symlink, "path_symlink", judge_new, CREATE;
+}
+
+/// Nodes, and files that `open` makes. A Unix socket is bound to a path by making its node.
+#[lsm(hook = "path_mknod")]
+pub fn path_mknod(ctx: LsmContext) -> i32 {
+    let dentry: Object = ctx.arg(1);
+    let mode: u64 = ctx.arg(2);
+    let ops = if mode & S_IFMT == S_IFSOCK {
+        CREATE | Operation::Bind.bit()
+    } else {
+        CREATE
+    };
+    if judge_new(address(dentry), ops) {
+        return errno_eacces();
+    }
+    0
 }
 
 /// Programs of hooks `(const struct path *path, ...)`.

@@ -1,23 +1,38 @@
-//! Sockets: creation by kind; connect, bind and send by address.
+//! Sockets: creation by kind; connect, bind and send by the address given, listen and
+//! accept by the one that the socket has.
 
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
 use bartizan_abi::address::{Address, socket_row};
 use bartizan_abi::op::Operation;
 
+use crate::hooks::unix::{judge_abstract, judge_by_name};
 use crate::identity::{Identity, Rules, identify};
 use crate::judge::{Target, judge_row};
 use crate::kernel::{
-    MSG_NAME, Object, SOCK_FAMILY, SOCK_PROTOCOL, SOCKET_SK, address, errno_eperm, load, peek,
-    try_peek,
+    MSG_FLAGS, MSG_NAME, Object, SOCK_ADDRESS, SOCK_ADDRESS6, SOCK_FAMILY, SOCK_PORT,
+    SOCK_PROTOCOL, SOCKET_SK, address, errno_eperm, load, peek, try_peek,
 };
 
 const AF_UNSPEC: u16 = 0;
+const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const SOCK_TYPE_MASK: u32 = 0xf;
 const IPPROTO_TCP: u16 = 6;
 const IPPROTO_MPTCP: u16 = 262;
+/// `sendmsg` connects, and then sends.
+const MSG_FASTOPEN: u32 = 0x2000_0000;
+
+/// A socket's protocol as the network automaton wants it.
+#[inline(always)]
+fn protocol_of(sk: Object) -> u8 {
+    match load::<u16>(sk, &SOCK_PROTOCOL) {
+        IPPROTO_MPTCP => IPPROTO_TCP as u8,
+        other if other < 256 => other as u8,
+        _ => 0,
+    }
+}
 
 /// Reads a socket address (in kernel memory) as the network automaton wants it.
 #[inline(always)]
@@ -26,7 +41,6 @@ fn read_address(socket: Object, name: u64, op: Operation) -> Option<Address> {
     if sk.is_null() {
         return None;
     }
-    let protocol: u16 = load(sk, &SOCK_PROTOCOL);
     let own: u16 = load(sk, &SOCK_FAMILY);
     let mut family: u16 = try_peek(name)?;
     if family == AF_UNSPEC && own == AF_INET && op != Operation::Connect {
@@ -34,44 +48,66 @@ fn read_address(socket: Object, name: u64, op: Operation) -> Option<Address> {
         family = AF_INET;
     }
     let port: u16 = u16::from_be(peek(name + 2));
-    let protocol = match protocol {
-        IPPROTO_MPTCP => IPPROTO_TCP as u8,
-        other if other < 256 => other as u8,
-        _ => 0,
-    };
+    let protocol = protocol_of(sk);
     if family == AF_INET {
-        let word = u32::from_be(peek(name + 4));
-        return Some(v4(protocol, word, port, op));
+        return Some(v4(protocol, peek(name + 4), port, op));
     }
     if family != AF_INET6 {
         return None;
     }
-    let high = u64::from_be(peek(name + 8));
-    let low = u64::from_be(peek(name + 16));
-    if high == 0 && low >> 32 == 0xffff {
-        return Some(v4(protocol, low as u32, port, op));
+    Some(v6(protocol, name + 8, port, op))
+}
+
+/// The address that a socket has.
+#[inline(always)]
+fn own_address(sk: Object, op: Operation) -> Option<Address> {
+    let family: u16 = load(sk, &SOCK_FAMILY);
+    let port: u16 = load(sk, &SOCK_PORT);
+    let protocol = protocol_of(sk);
+    if family == AF_INET {
+        return Some(v4(protocol, load(sk, &SOCK_ADDRESS), port, op));
     }
-    // The kernel takes the unspecified address for loopback.
-    let low = if high == 0 && low == 0 && op != Operation::Bind {
+    if family != AF_INET6 {
+        return None;
+    }
+    let bytes = address(sk) + SOCK_ADDRESS6.get() as u64;
+    Some(v6(protocol, bytes, port, op))
+}
+
+/// The kernel takes the unspecified address for loopback where it goes to one.
+#[inline(always)]
+fn goes_there(op: Operation) -> bool {
+    matches!(op, Operation::Connect | Operation::Send)
+}
+
+/// From the 16 bytes at an address.
+#[inline(always)]
+fn v6(protocol: u8, bytes: u64, port: u16, op: Operation) -> Address {
+    let high = u64::from_be(peek(bytes));
+    let low = u64::from_be(peek(bytes + 8));
+    if high == 0 && low >> 32 == 0xffff {
+        return v4(protocol, (low as u32).to_be(), port, op);
+    }
+    let low = if high == 0 && low == 0 && goes_there(op) {
         1
     } else {
         low
     };
-    Some(Address {
+    Address {
         protocol,
         v6: true,
         high,
         low,
         port,
-    })
+    }
 }
 
+/// From the four bytes as they are in memory.
 #[inline(always)]
-fn v4(protocol: u8, word: u32, port: u16, op: Operation) -> Address {
-    let word = if word == 0 && op != Operation::Bind {
-        0x7f00_0001
-    } else {
-        word
+fn v4(protocol: u8, bytes: u32, port: u16, op: Operation) -> Address {
+    let word = match u32::from_be(bytes) {
+        0 if goes_there(op) => 0x7f00_0001,
+        word => word,
     };
     Address {
         protocol,
@@ -88,14 +124,32 @@ fn judge_address(socket: Object, name: u64, op: Operation) -> bool {
     match identify(op.bit()) {
         Identity::Unjudged => false,
         Identity::Broken => true,
-        Identity::Managed(rules) => judge_address_by(&rules, socket, name, op),
+        Identity::Managed(rules) => judge_address_by(&rules, read_address(socket, name, op), op),
     }
 }
 
-/// A function of its own, for its stack.
-#[inline(never)]
-fn judge_address_by(rules: &Rules, socket: Object, name: u64, op: Operation) -> bool {
-    let Some(address) = read_address(socket, name, op) else {
+/// Judges an operation on the address that a socket has; true: deny.
+#[inline(always)]
+fn judge_own(socket: Object, op: Operation) -> bool {
+    let rules = match identify(op.bit()) {
+        Identity::Unjudged => return false,
+        Identity::Broken => return true,
+        Identity::Managed(rules) => rules,
+    };
+    let sk: Object = load(socket, &SOCKET_SK);
+    if sk.is_null() {
+        return false;
+    }
+    if load::<u16>(sk, &SOCK_FAMILY) == AF_UNIX {
+        return judge_by_name(&rules, address(sk), op);
+    }
+    judge_address_by(&rules, own_address(sk, op), op)
+}
+
+/// Other families have no rules.
+#[inline(always)]
+fn judge_address_by(rules: &Rules, address: Option<Address>, op: Operation) -> bool {
+    let Some(address) = address else {
         return false;
     };
     let target = Target {
@@ -155,7 +209,48 @@ pub fn socket_connect(ctx: LsmContext) -> i32 {
 pub fn socket_bind(ctx: LsmContext) -> i32 {
     let socket: Object = ctx.arg(0);
     let name: Object = ctx.arg(1);
-    if judge_address(socket, address(name), Operation::Bind) {
+    let length: u32 = ctx.arg(2);
+    let name = address(name);
+    let denied = if is_abstract(name, length) {
+        judge_abstract_bind(name, length)
+    } else {
+        judge_address(socket, name, Operation::Bind)
+    };
+    if denied {
+        return errno_eperm();
+    }
+    0
+}
+
+/// Whether a socket address is an abstract name. Neither is a path, which becomes a file,
+/// nor none at all, for which the kernel chooses one.
+#[inline(always)]
+fn is_abstract(name: u64, length: u32) -> bool {
+    length > 2 && peek::<u16>(name) == AF_UNIX && peek::<u8>(name + 2) == 0
+}
+
+#[inline(always)]
+fn judge_abstract_bind(name: u64, length: u32) -> bool {
+    match identify(Operation::Bind.bit()) {
+        Identity::Unjudged => false,
+        Identity::Broken => true,
+        Identity::Managed(rules) => judge_abstract(&rules, name, length, Operation::Bind),
+    }
+}
+
+/// `listen`
+#[lsm(hook = "socket_listen")]
+pub fn socket_listen(ctx: LsmContext) -> i32 {
+    if judge_own(ctx.arg(0), Operation::Listen) {
+        return errno_eperm();
+    }
+    0
+}
+
+/// `accept`, before there is a connection.
+#[lsm(hook = "socket_accept")]
+pub fn socket_accept(ctx: LsmContext) -> i32 {
+    if judge_own(ctx.arg(0), Operation::Accept) {
         return errno_eperm();
     }
     0
@@ -170,8 +265,21 @@ pub fn socket_sendmsg(ctx: LsmContext) -> i32 {
     if name.is_null() {
         return 0;
     }
-    if judge_address(socket, address(name), Operation::Send) {
+    let flags: u32 = load(message, &MSG_FLAGS);
+    let op = if flags & MSG_FASTOPEN != 0 && is_tcp(socket) {
+        Operation::Connect
+    } else {
+        Operation::Send
+    };
+    if judge_address(socket, address(name), op) {
         return errno_eperm();
     }
     0
+}
+
+/// Other protocols ignore `MSG_FASTOPEN`.
+#[inline(always)]
+fn is_tcp(socket: Object) -> bool {
+    let sk: Object = load(socket, &SOCKET_SK);
+    !sk.is_null() && protocol_of(sk) == IPPROTO_TCP as u8
 }

@@ -46,7 +46,8 @@ pub(super) const HOOKS: &[Hook] = &[
     hook("path_unlink", DELETE),
     hook("path_rmdir", DELETE),
     hook("path_mkdir", CREATE),
-    hook("path_mknod", CREATE),
+    // Binding a Unix socket to a path makes a node.
+    hook("path_mknod", CREATE | Operation::Bind.bit()),
     hook("path_symlink", CREATE),
     hook("path_link", CREATE | Operation::Link.bit()),
     hook("path_rename", CREATE | DELETE | Operation::Rename.bit()),
@@ -55,7 +56,15 @@ pub(super) const HOOKS: &[Hook] = &[
     hook("socket_create", Operation::Socket.bit()),
     hook("socket_connect", Operation::Connect.bit()),
     hook("socket_bind", Operation::Bind.bit()),
-    hook("socket_sendmsg", Operation::Send.bit()),
+    // With MSG_FASTOPEN it connects.
+    hook(
+        "socket_sendmsg",
+        Operation::Send.bit() | Operation::Connect.bit(),
+    ),
+    hook("unix_stream_connect", Operation::Connect.bit()),
+    hook("unix_may_send", Operation::Send.bit()),
+    hook("socket_listen", Operation::Listen.bit()),
+    hook("socket_accept", Operation::Accept.bit()),
     hook("capable", Operation::Capable.bit()),
 ];
 

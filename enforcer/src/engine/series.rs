@@ -130,9 +130,9 @@ impl<M: Maps> Engine<M> {
 fn names(matcher: &Matcher, operation: Operation) -> bool {
     match matcher {
         Matcher::Process { .. } => operation == Operation::Exec,
-        Matcher::Files { operations, .. } | Matcher::Network { operations, .. } => {
-            operations & operation.bit() != 0
-        }
+        Matcher::Files { operations, .. }
+        | Matcher::Network { operations, .. }
+        | Matcher::Unix { operations, .. } => operations & operation.bit() != 0,
         Matcher::Sockets { .. } => operation == Operation::Socket,
         Matcher::Capabilities { .. } => operation == Operation::Capable,
         Matcher::Default(category) => {

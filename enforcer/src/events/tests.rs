@@ -70,6 +70,10 @@ fn address_is_decoded_from_its_bytes() {
     let v4 = record(&[
         (offset_of!(Event, operation), &op),
         (
+            offset_of!(Event, target) + offset_of!(PathBytes, flags),
+            &PATH_NONE.to_ne_bytes(),
+        ),
+        (
             offset_of!(Event, high),
             &(0x0a01_0203_u64 << 32).to_ne_bytes(),
         ),
@@ -88,6 +92,10 @@ fn address_is_decoded_from_its_bytes() {
     );
     let v6 = record(&[
         (offset_of!(Event, operation), &op),
+        (
+            offset_of!(Event, target) + offset_of!(PathBytes, flags),
+            &PATH_NONE.to_ne_bytes(),
+        ),
         (offset_of!(Event, high), &(0xfd00_u64 << 48).to_ne_bytes()),
         (offset_of!(Event, low), &1_u64.to_ne_bytes()),
         (
@@ -102,6 +110,25 @@ fn address_is_decoded_from_its_bytes() {
             address: "fd00::1".parse().unwrap(),
             port: 53
         }
+    );
+}
+
+#[test]
+fn unix_sockets_are_decoded_from_their_path_or_name() {
+    let at = offset_of!(Event, target);
+    let op = [Operation::Connect as u8];
+    let by_path = path_at(at, 0, 1, b"x.sock\0run\0");
+    let mut by_path = with(&by_path);
+    by_path[offset_of!(Event, operation)] = op[0];
+    let Target::File(Some(path)) = decode(&by_path).unwrap().target else {
+        panic!("no path");
+    };
+    assert_eq!(path.components, [b"run".to_vec(), b"x.sock".to_vec()]);
+    let mut by_name = with(&path_at(at, PATH_ABSTRACT, 0, b"com\0x"));
+    by_name[offset_of!(Event, operation)] = op[0];
+    assert_eq!(
+        decode(&by_name).unwrap().target,
+        Target::Abstract(b"com\0x".to_vec())
     );
 }
 

@@ -49,6 +49,11 @@ pub fn target_text<'a>(target: &Target, point: impl Fn(u32) -> Option<&'a [u8]>)
             let name = name.unwrap_or_else(|| format!("protocol {protocol}"));
             format!("{name} {}", std::net::SocketAddr::new(*address, *port))
         }
+        Target::Abstract(name) => {
+            let mut text = "@".to_owned();
+            push_path(&mut text, name);
+            text
+        }
         Target::Socket { family, kind } => {
             let name = |known: Option<&str>, number: u16| {
                 known.map_or_else(|| number.to_string(), str::to_owned)
@@ -150,6 +155,10 @@ mod tests {
             })
             .unwrap(),
             "300 9"
+        );
+        assert_eq!(
+            text(Target::Abstract(b"x\\\xff".to_vec())).unwrap(),
+            r"@x\\\xff"
         );
         assert_eq!(text(Target::Capability(13)).unwrap(), "NET_RAW");
         assert_eq!(text(Target::File(None)), None);

@@ -3,16 +3,20 @@
 //! Built bottom-up from sorted prefixes: each node is made once all of its successors
 //! are, and equal nodes are one, so the result is minimal without ever having been
 //! larger. Inputs of one protocol and family all have the same length; the row counts
-//! only at their end.
+//! only at their end. Abstract names of Unix sockets have no length and no end: each of
+//! their states has the row of the name that ends there.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use bartizan_abi::address::{FAMILY_UNIX, PROTOCOL_UNIX};
+
 use super::automaton::{Automaton, State};
 use super::effect::Tag;
 use super::intern::Interner;
 use crate::rule_map::{Cidr, Protocol};
+use crate::unix::AbstractName;
 
 /// One rule.
 pub(super) struct AddressRule<'a> {
@@ -45,13 +49,14 @@ struct Prefix {
 enum Node {
     /// Whatever follows, this is the row.
     Row(u32),
-    /// The default and the bytes that lead elsewhere.
-    Fork(u32, Vec<(u8, u32)>),
+    /// The row if nothing follows, the default, and the bytes that lead elsewhere.
+    Fork(u32, u32, Vec<(u8, u32)>),
 }
 
 /// The automaton of all rules; `row` numbers what matched.
 pub(super) fn automaton(
     rules: &[AddressRule<'_>],
+    abstract_names: &[(Tag, &[AbstractName])],
     row: &mut dyn FnMut(Vec<Tag>) -> u32,
 ) -> Automaton {
     let mut builder = Builder {
@@ -60,17 +65,25 @@ pub(super) fn automaton(
         row,
     };
     let rule_items: Vec<u32> = rules.iter().map(|rule| builder.item(rule)).collect();
-    let mut by_rules: BTreeMap<Vec<usize>, u32> = BTreeMap::new();
+    let mut names: Vec<(&AbstractName, Tag)> = abstract_names
+        .iter()
+        .flat_map(|(tag, names)| names.iter().map(|name| (name, *tag)))
+        .collect();
+    names.sort_unstable();
+    let unix = builder.names(&names, 0, &[]);
+    let none = builder.nodes.number(Node::Row(0));
+    let mut by_rules: BTreeMap<(Vec<usize>, u32), u32> = BTreeMap::new();
     let mut protocol = |number: u8| {
         let active: Vec<usize> = (0..rules.len())
             .filter(|&rule| is_judged(rules[rule].protocols, number))
             .collect();
-        *by_rules.entry(active.clone()).or_insert_with(|| {
+        let unix = if number == PROTOCOL_UNIX { unix } else { none };
+        *by_rules.entry((active.clone(), unix)).or_insert_with(|| {
             let rules: Vec<(&AddressRule<'_>, u32)> = active
                 .iter()
                 .map(|&rule| (&rules[rule], rule_items[rule]))
                 .collect();
-            builder.families(&rules)
+            builder.families(&rules, unix)
         })
     };
     let by_protocol: Vec<u32> = (0..=255).map(&mut protocol).collect();
@@ -112,7 +125,33 @@ impl Builder<'_> {
         })
     }
 
-    fn families(&mut self, rules: &[(&AddressRule<'_>, u32)]) -> u32 {
+    /// The node before byte `at` of abstract names that are the same up to there, with the
+    /// tags of those that match whatever follows.
+    fn names(&mut self, names: &[(&AbstractName, Tag)], at: usize, matched: &[Tag]) -> u32 {
+        let ends = |prefix: bool| {
+            names
+                .iter()
+                .filter(move |(name, _)| name.bytes().len() == at && name.is_prefix() == prefix)
+                .map(|(_, tag)| *tag)
+        };
+        let mut matched = matched.to_vec();
+        matched.extend(ends(true));
+        let here = matched.iter().copied().chain(ends(false)).collect();
+        let (here, rest) = ((self.row)(here), (self.row)(matched.clone()));
+        let rest = self.nodes.number(Node::Row(rest));
+        let longer: Vec<_> = names
+            .iter()
+            .copied()
+            .filter(|(name, _)| name.bytes().len() > at)
+            .collect();
+        let edges = longer
+            .chunk_by(|a, b| a.0.bytes()[at] == b.0.bytes()[at])
+            .map(|same| (same[0].0.bytes()[at], self.names(same, at + 1, &matched)))
+            .collect();
+        self.ending(here, rest, edges)
+    }
+
+    fn families(&mut self, rules: &[(&AddressRule<'_>, u32)], unix: u32) -> u32 {
         let mut any: Vec<u32> = Vec::new();
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for (rule, item) in rules {
@@ -144,6 +183,7 @@ impl Builder<'_> {
         self.fork(&|byte| match byte {
             4 => v4,
             6 => v6,
+            FAMILY_UNIX => unix,
             _ => none,
         })
     }
@@ -300,7 +340,15 @@ impl Builder<'_> {
         if edges.is_empty() && matches!(*self.nodes.value(default), Node::Row(_)) {
             return default;
         }
-        self.nodes.number(Node::Fork(default, edges))
+        self.nodes.number(Node::Fork(0, default, edges))
+    }
+
+    /// The same, with the row of what ends here.
+    fn ending(&mut self, row: u32, default: u32, edges: Vec<(u8, u32)>) -> u32 {
+        if edges.is_empty() && *self.nodes.value(default) == Node::Row(row) {
+            return default;
+        }
+        self.nodes.number(Node::Fork(row, default, edges))
     }
 
     fn finish(self, start: u32) -> Automaton {
@@ -315,8 +363,8 @@ impl Builder<'_> {
                     default: number as u32,
                     ..State::default()
                 },
-                Node::Fork(default, edges) => State {
-                    row: 0,
+                Node::Fork(row, default, edges) => State {
+                    row: *row,
                     default: *default,
                     edges: edges
                         .iter()

@@ -10,6 +10,7 @@ use super::name::Names;
 use super::path::Patterns;
 use crate::pattern::{Component, Pattern};
 use crate::rule_map::{Effect, Matcher, Rule, RuleMap, SocketKind};
+use crate::unix::AbstractName;
 
 /// The rules of a map, sorted by the automaton that decides which of them match.
 pub(super) struct Collected<'a> {
@@ -23,6 +24,7 @@ pub(super) struct Collected<'a> {
     /// Rules that match everything, things without a name too: programs, files.
     pub(super) everything: [Vec<Tag>; 2],
     pub(super) addresses: Vec<AddressRule<'a>>,
+    pub(super) abstract_names: Vec<(Tag, &'a [AbstractName])>,
     pub(super) sockets: Vec<(Tag, &'a [SocketKind])>,
     /// Takes sockets out of a default of Deny.
     pub(super) exempt: Option<Tag>,
@@ -47,6 +49,7 @@ impl<'a> Collected<'a> {
             leaves: Leaves::default(),
             everything: [Vec::new(), Vec::new()],
             addresses: Vec::new(),
+            abstract_names: Vec::new(),
             sockets: Vec::new(),
             exempt: None,
             capabilities: vec![Vec::new(); CAPABILITIES],
@@ -100,6 +103,17 @@ impl<'a> Collected<'a> {
                         addresses,
                         ports,
                     });
+                }
+            }
+            Matcher::Unix { paths, names, .. } => {
+                if let Some(tag) = tag(self, Category::Network) {
+                    self.abstract_names.push((tag, names));
+                }
+                if let Some(tag) = tag(self, Category::Files) {
+                    for pattern in paths {
+                        let origin = self.origin(number, pattern);
+                        self.path(Side::Files, pattern, tag, origin);
+                    }
                 }
             }
             Matcher::Sockets { kinds } => {

@@ -67,9 +67,12 @@ impl Classes {
             (Matcher::Process { .. }, Category::Process) => (PROCESS_OPS, false),
             (Matcher::Process { .. }, Category::Files) if denies => (0, true),
             (Matcher::Files { operations, .. }, Category::Files) => (operations & FILE_OPS, true),
-            (Matcher::Network { operations, .. }, Category::Network) => {
-                (operations & ADDRESS_OPS, false)
-            }
+            (
+                Matcher::Network { operations, .. } | Matcher::Unix { operations, .. },
+                Category::Network,
+            ) => (operations & ADDRESS_OPS, false),
+            // By path: a socket's file is one that can be moved.
+            (Matcher::Unix { operations, .. }, Category::Files) => (operations & ADDRESS_OPS, true),
             (Matcher::Sockets { .. }, Category::Network) => (Operation::Socket.bit(), false),
             (Matcher::Capabilities { .. }, Category::Capabilities) => {
                 (Operation::Capable.bit(), false)
@@ -122,13 +125,17 @@ pub(super) fn judged(rule: &Rule) -> Ops {
         (_, Effect::Allow) => 0,
         (Matcher::Process { .. }, _) => PROCESS_OPS,
         (Matcher::Files { operations, .. }, _) => operations & FILE_OPS,
-        (Matcher::Network { operations, .. }, _) => operations & ADDRESS_OPS,
+        (Matcher::Network { operations, .. } | Matcher::Unix { operations, .. }, _) => {
+            operations & ADDRESS_OPS
+        }
         (Matcher::Sockets { .. }, _) => Operation::Socket.bit(),
         (Matcher::Capabilities { .. }, _) => Operation::Capable.bit(),
         (Matcher::Default(category), _) => category_ops(*category),
     };
     match (&rule.matcher, rule.effect) {
-        (Matcher::Process { .. } | Matcher::Files { .. }, Effect::Deny) => ops | MOVE_OPS,
+        (Matcher::Process { .. } | Matcher::Files { .. } | Matcher::Unix { .. }, Effect::Deny) => {
+            ops | MOVE_OPS
+        }
         _ => ops,
     }
 }

@@ -76,7 +76,7 @@ impl Cursor for PathCursor<'_> {
 
 /// A name's bytes, with zeroes behind its end.
 #[derive(Clone, Copy)]
-struct NameWords<'a>(&'a [u8]);
+pub(super) struct NameWords<'a>(pub(super) &'a [u8]);
 
 impl Words for NameWords<'_> {
     fn word(self, i: u64) -> Option<u64> {

@@ -13,7 +13,8 @@ use serde_json::Value as Json;
 use crate::capability;
 use crate::pattern::Pattern;
 use crate::rule_map::{Cidr, Effect, Matcher, Mode, PolicyInfo, Protocol, Rule, RuleMap};
-use crate::validate::{FieldPath, Problem};
+use crate::unix::UnixName;
+use crate::validate::{FieldPath, Problem, unix_sockets};
 
 /// The rule map that was published, or the first thing in it that this version doesn't
 /// understand.
@@ -63,6 +64,7 @@ fn matcher(rule: &LinkedRule, field: &FieldPath) -> Result<Matcher, Problem> {
         process,
         files,
         network,
+        unix,
         sockets,
         capabilities,
         everything,
@@ -71,33 +73,49 @@ fn matcher(rule: &LinkedRule, field: &FieldPath) -> Result<Matcher, Problem> {
     } = rule;
     let unclear = || Problem {
         field: field.clone(),
-        message: "exactly one of `process`, `files`, `network`, `sockets`, `capabilities` and, \
-                  for DefaultDeny, `everything` is needed"
+        message: "exactly one of `process`, `files`, `network`, `unix`, `sockets`, \
+                  `capabilities` and, for DefaultDeny, `everything` is needed"
             .to_owned(),
     };
     if everything.is_some() != (*effect == RuleEffect::DefaultDeny) {
         return Err(unclear());
     }
-    let matcher = match (process, files, network, sockets, capabilities, everything) {
-        (Some(programs), None, None, None, None, None) => Matcher::Process {
+    let matcher = match (
+        process,
+        files,
+        network,
+        unix,
+        sockets,
+        capabilities,
+        everything,
+    ) {
+        (Some(programs), None, None, None, None, None, None) => Matcher::Process {
             paths: patterns(&programs.paths, &field.key("process").key("paths"))?,
         },
-        (None, Some(files), None, None, None, None) => Matcher::Files {
+        (None, Some(files), None, None, None, None, None) => Matcher::Files {
             paths: patterns(&files.paths, &field.key("files").key("paths"))?,
             operations: operations(&files.operations, FILE_OPS),
         },
-        (None, None, Some(network), None, None, None) => addresses(network, &field.key("network"))?,
-        (None, None, None, Some(sockets), None, None) => Matcher::Sockets {
+        (None, None, Some(network), None, None, None, None) => {
+            addresses(network, &field.key("network"))?
+        }
+        (None, None, None, Some(unix), None, None, None) => unix_sockets(
+            operations(&unix.operations, ADDRESS_OPS),
+            each(&unix.names, &field.key("unix").key("names"), |text| {
+                UnixName::parse(text).map_err(|error| error.to_string())
+            })?,
+        ),
+        (None, None, None, None, Some(sockets), None, None) => Matcher::Sockets {
             kinds: sockets.kinds.iter().map(|kind| (*kind).into()).collect(),
         },
-        (None, None, None, None, Some(capabilities), None) => Matcher::Capabilities {
+        (None, None, None, None, None, Some(capabilities), None) => Matcher::Capabilities {
             capabilities: each(
                 &capabilities.names,
                 &field.key("capabilities").key("names"),
                 |name| capability::number(name).ok_or_else(|| format!("no capability `{name}`")),
             )?,
         },
-        (None, None, None, None, None, Some(category)) => Matcher::Default(match category {
+        (None, None, None, None, None, None, Some(category)) => Matcher::Default(match category {
             RuleCategory::Process => Category::Process,
             RuleCategory::Files => Category::Files,
             RuleCategory::Network => Category::Network,

@@ -4,7 +4,7 @@ use bartizan_abi::limits::{MAX_DEPTH, MAX_NAME};
 use bartizan_abi::op::{ADDRESS_OPS, Category, FILE_OPS, MOVE_OPS, Operation, Ops, PROCESS_OPS};
 
 use super::{address, path};
-use crate::operation::{Caller, Name, Object, Request};
+use crate::operation::{Caller, Name, Object, Request, UnixSocket};
 use crate::pattern::Pattern;
 use crate::rule_map::{Cidr, Effect, Matcher, Protocol, Rule, SocketKind};
 
@@ -15,14 +15,16 @@ pub(super) fn matches(rule: &Rule, request: &Request) -> bool {
     }
     let operation = request.operation;
     let paths = match &rule.matcher {
-        Matcher::Process { paths } | Matcher::Files { paths, .. } => paths,
+        Matcher::Process { paths } | Matcher::Files { paths, .. } | Matcher::Unix { paths, .. } => {
+            paths
+        }
         Matcher::Network { .. } | Matcher::Sockets { .. } | Matcher::Capabilities { .. } => {
             return object_matches(&rule.matcher, request) && caller_matches(rule, request);
         }
         Matcher::Default(category) => return default_covers(*category, request),
     };
-    let Object::File { name, .. } = &request.object else {
-        return false;
+    let (Object::File { name, .. } | Object::Unix(UnixSocket::Path(name))) = &request.object else {
+        return object_matches(&rule.matcher, request) && caller_matches(rule, request);
     };
     let components = components(name);
     let at_it = match &components {
@@ -53,7 +55,7 @@ pub(super) fn judges(rule: &Rule, operation: Operation) -> bool {
         (_, Matcher::Default(category)) => {
             return operation.category() == *category;
         }
-        (Effect::Deny, Matcher::Process { .. } | Matcher::Files { .. }) => {
+        (Effect::Deny, Matcher::Process { .. } | Matcher::Files { .. } | Matcher::Unix { .. }) => {
             listed(&rule.matcher) | MOVE_OPS
         }
         (_, matcher) => listed(matcher),
@@ -64,8 +66,13 @@ pub(super) fn judges(rule: &Rule, operation: Operation) -> bool {
 /// Whether the object has no name.
 pub(super) fn object_is_unresolved(request: &Request) -> bool {
     match &request.object {
-        Object::File { name, .. } => components(name).is_none(),
-        Object::Address { .. } | Object::Socket { .. } | Object::Capability(_) => false,
+        Object::File { name, .. } | Object::Unix(UnixSocket::Path(name)) => {
+            components(name).is_none()
+        }
+        Object::Unix(UnixSocket::Abstract(_))
+        | Object::Address { .. }
+        | Object::Socket { .. }
+        | Object::Capability(_) => false,
     }
 }
 
@@ -88,7 +95,9 @@ fn listed(matcher: &Matcher) -> Ops {
     match matcher {
         Matcher::Process { .. } => PROCESS_OPS,
         Matcher::Files { operations, .. } => operations & FILE_OPS,
-        Matcher::Network { operations, .. } => operations & ADDRESS_OPS,
+        Matcher::Network { operations, .. } | Matcher::Unix { operations, .. } => {
+            operations & ADDRESS_OPS
+        }
         Matcher::Sockets { .. } => Operation::Socket.bit(),
         Matcher::Capabilities { .. } => Operation::Capable.bit(),
         Matcher::Default(_) => 0,
@@ -120,6 +129,15 @@ fn object_matches(matcher: &Matcher, request: &Request) -> bool {
             (protocols.is_empty() || protocols.iter().any(is_protocol))
                 && (addresses.is_empty() || addresses.iter().any(is_in))
                 && (ports.is_empty() || ports.iter().any(|range| range.contains(port)))
+        }
+        (Matcher::Unix { names, .. }, Object::Unix(UnixSocket::Abstract(bytes))) => {
+            names.iter().any(|name| {
+                if name.is_prefix() {
+                    bytes.starts_with(name.bytes())
+                } else {
+                    bytes == name.bytes()
+                }
+            })
         }
         (Matcher::Sockets { kinds }, Object::Socket { family, kind }) => {
             kinds.iter().any(|wanted| match wanted {

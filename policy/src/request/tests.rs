@@ -67,6 +67,16 @@ fn every_operation_has_its_words() {
         address(136, "1.2.3.4", 1),
     );
     check(
+        "listen tcp 0.0.0.0:22",
+        Operation::Listen,
+        address(6, "0.0.0.0", 22),
+    );
+    check(
+        "accept tcp [::]:22",
+        Operation::Accept,
+        address(6, "::", 22),
+    );
+    check(
         "connect icmp 10.0.0.1",
         Operation::Connect,
         address(1, "10.0.0.1", 0),
@@ -75,6 +85,16 @@ fn every_operation_has_its_words() {
         "connect tcp [::ffff:10.0.0.1]:1",
         Operation::Connect,
         address(6, "10.0.0.1", 1),
+    );
+    check(
+        "connect unix /run/x.sock",
+        Operation::Connect,
+        Object::Unix(UnixSocket::Path(Name::Path(b"/run/x.sock".to_vec()))),
+    );
+    check(
+        "listen unix @com.example",
+        Operation::Listen,
+        Object::Unix(UnixSocket::Abstract(b"com.example".to_vec())),
     );
     let socket = Object::Socket {
         family: 17,

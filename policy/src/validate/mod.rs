@@ -9,6 +9,7 @@ mod address;
 mod field;
 mod list;
 mod names;
+mod network;
 mod rules;
 
 use std::collections::{HashMap, HashSet};
@@ -20,6 +21,7 @@ use bartizan_crds::{
 
 pub use field::{FieldPath, Problem, Segment};
 pub use names::{NameError, container_name, label, namespace};
+pub(crate) use network::unix_sockets;
 
 use crate::excerpt::excerpt;
 use crate::glob::Glob;

@@ -1,16 +1,15 @@
-//! Rules of the four categories: from what users write to what they match.
+//! Rules of the categories: from what users write to what they match. Those of `network`
+//! are in [`super::network`].
 
-use bartizan_abi::op::{ADDRESS_OPS, Category, FILE_OPS, Operation, Ops};
+use bartizan_abi::op::{Category, FILE_OPS, Operation, Ops};
 use bartizan_crds::{
-    CapabilityRule, DefaultAction, FileOperation, FileRule, IpProtocol, NetworkOperation,
-    NetworkRule, ProcessRule, RuleHead, Rules,
+    CapabilityRule, DefaultAction, FileOperation, FileRule, ProcessRule, RuleHead, Rules,
 };
 
 use crate::capability;
 use crate::nearest::nearest;
-use crate::rule_map::{Effect, Matcher, Protocol, Rule, SocketKind};
+use crate::rule_map::{Effect, Matcher, Rule};
 
-use super::address;
 use super::field::{FieldPath, Problems};
 use super::list::{each, not_empty, optional, paths, repeated};
 use super::names;
@@ -183,115 +182,6 @@ fn file_ops(operation: FileOperation) -> Ops {
         FileOperation::Link => Link.bit(),
         FileOperation::Chmod => Chmod.bit(),
         FileOperation::Chown => Chown.bit(),
-    }
-}
-
-impl ApiRule for NetworkRule {
-    const CATEGORY: Category = Category::Network;
-    const FIELD: &'static str = "network";
-
-    fn head(&self) -> &RuleHead {
-        &self.head
-    }
-
-    fn matcher(&self, field: &FieldPath, problems: &mut Problems) -> Option<Matcher> {
-        let list = |name: &str| field.key(name);
-        not_empty(
-            self.operations.as_ref(),
-            &list("operations"),
-            "every operation",
-            problems,
-        );
-        not_empty(
-            self.protocols.as_ref(),
-            &list("protocols"),
-            "every protocol",
-            problems,
-        );
-        not_empty(
-            self.addresses.as_ref(),
-            &list("addresses"),
-            "every address",
-            problems,
-        );
-        not_empty(self.ports.as_ref(), &list("ports"), "every port", problems);
-        not_empty(
-            self.sockets.as_ref(),
-            &list("sockets"),
-            "a rule about addresses",
-            problems,
-        );
-        repeated(
-            self.operations.as_deref().unwrap_or_default(),
-            &list("operations"),
-            problems,
-        );
-        repeated(
-            self.protocols.as_deref().unwrap_or_default(),
-            &list("protocols"),
-            problems,
-        );
-        repeated(
-            self.sockets.as_deref().unwrap_or_default(),
-            &list("sockets"),
-            problems,
-        );
-        let addresses = self.addresses.as_deref().unwrap_or_default();
-        let addresses = each(addresses, &list("addresses"), problems, |text| {
-            address::cidr(text)
-        });
-        let ports = self.ports.as_deref().unwrap_or_default();
-        let ports = each(ports, &list("ports"), problems, address::ports);
-        if let Some(sockets) = &self.sockets {
-            let beside = [
-                ("operations", self.operations.is_some()),
-                ("protocols", self.protocols.is_some()),
-                ("addresses", self.addresses.is_some()),
-                ("ports", self.ports.is_some()),
-            ];
-            for (name, _) in beside.iter().filter(|(_, given)| *given) {
-                problems.add(
-                    list(name),
-                    format!(
-                        "`{name}` is about addresses and `sockets` about creating sockets: \
-                         write two rules"
-                    ),
-                );
-            }
-            let kinds = sockets
-                .iter()
-                .map(|socket| SocketKind::from(*socket))
-                .collect();
-            return Some(Matcher::Sockets { kinds });
-        }
-        let operations = self.operations.as_ref().map_or(ADDRESS_OPS, |list| {
-            list.iter()
-                .fold(0, |ops, op| ops | network_operation(*op).bit())
-        });
-        let protocols = self
-            .protocols
-            .iter()
-            .flatten()
-            .map(|protocol| match protocol {
-                IpProtocol::Tcp => Protocol::Tcp,
-                IpProtocol::Udp => Protocol::Udp,
-                IpProtocol::Sctp => Protocol::Sctp,
-                IpProtocol::Icmp => Protocol::Icmp,
-            });
-        Some(Matcher::Network {
-            operations,
-            protocols: protocols.collect(),
-            addresses: addresses?,
-            ports: ports?,
-        })
-    }
-}
-
-fn network_operation(operation: NetworkOperation) -> Operation {
-    match operation {
-        NetworkOperation::Connect => Operation::Connect,
-        NetworkOperation::Bind => Operation::Bind,
-        NetworkOperation::Send => Operation::Send,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use bartizan_abi::op::{Operation, PROCESS_OPS};
-use bartizan_policy::operation::{Caller, Name, Object, Request};
+use bartizan_abi::op::{MOVE_OPS, Operation, PROCESS_OPS};
+use bartizan_policy::operation::{Caller, Name, Object, Request, UnixSocket};
 use bartizan_policy::rule_map::{Cidr, Matcher};
 
 use super::Choices;
@@ -12,10 +12,11 @@ use super::rules::Case;
 
 /// One request for a rule map.
 pub(crate) fn request(choices: &mut Choices, case: &Case) -> Request {
-    let (operation, object, about) = match choices.pick(8) {
+    let (operation, object, about) = match choices.pick(10) {
         0..=4 => file(choices, case),
         5 => address(choices, case),
-        6 => {
+        6 => unix(choices, case),
+        7 => {
             let family = choices.of(&[2, 10, 1, 16, 17, 38, 44, 40, 0]);
             let kind = choices.of(&[1, 2, 3, 5, 4, 10]);
             (Operation::Socket, Object::Socket { family, kind }, None)
@@ -96,12 +97,45 @@ fn file(choices: &mut Choices, case: &Case) -> (Operation, Object, Option<usize>
     {
         let listed = match &case.map.rules[rule].matcher {
             Matcher::Files { operations, .. } => *operations,
+            Matcher::Unix { .. } => MOVE_OPS,
             _ => PROCESS_OPS,
         };
         operations.retain(|operation| operation.bit() & listed != 0);
     }
     (choices.of(&operations), object, about)
 }
+
+/// A Unix socket, by any path that rules are about or by an abstract name.
+fn unix(choices: &mut Choices, case: &Case) -> (Operation, Object, Option<usize>) {
+    let names: [&[u8]; 9] = [
+        b"",
+        b"a",
+        b"ab",
+        b"abc",
+        b"ab\0",
+        b"b",
+        b"com.example",
+        b"com.example.bus",
+        "\u{e4}".as_bytes(),
+    ];
+    let operation = choices.of(&ADDRESS);
+    let (socket, about) = if choices.one_in(2) {
+        (UnixSocket::Abstract(choices.of(&names).to_vec()), None)
+    } else {
+        let (name, about) = name(choices, &case.paths);
+        (UnixSocket::Path(name), about)
+    };
+    (operation, Object::Unix(socket), about)
+}
+
+/// What is done with addresses.
+const ADDRESS: [Operation; 5] = [
+    Operation::Connect,
+    Operation::Bind,
+    Operation::Send,
+    Operation::Listen,
+    Operation::Accept,
+];
 
 fn address(choices: &mut Choices, case: &Case) -> (Operation, Object, Option<usize>) {
     let rules: Vec<_> = case
@@ -143,7 +177,7 @@ fn address(choices: &mut Choices, case: &Case) -> (Operation, Object, Option<usi
         address = IpAddr::V6(v4.to_ipv6_mapped());
     }
     let protocol = choices.of(&[6, 17, 132, 1, 58, 136, 0, 255]);
-    let operation = choices.of(&[Operation::Connect, Operation::Bind, Operation::Send]);
+    let operation = choices.of(&ADDRESS);
     (
         operation,
         Object::Address {

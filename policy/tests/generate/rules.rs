@@ -1,13 +1,13 @@
 //! Rule maps as the linker could have made them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::ops::RangeInclusive;
 
-use bartizan_abi::op::{Category, Operation, Ops};
+use bartizan_abi::op::{ADDRESS_OPS, Category, FILE_OPS, Operation, Ops};
 use bartizan_policy::pattern::Pattern;
 use bartizan_policy::rule_map::{
     Cidr, Effect, Matcher, Mode, PolicyInfo, Protocol, Rule, RuleMap, SocketKind,
 };
+use bartizan_policy::unix::UnixName;
 
 use super::Choices;
 use super::patterns::{self, Tree};
@@ -101,9 +101,9 @@ fn draft(choices: &mut Choices, policy: usize) -> Draft {
     let effect = choices.of(&[Effect::Deny, Effect::Allow, Effect::Audit, Effect::Deny]);
     let mut paths = Vec::new();
     let mut unless_owner = false;
-    let matcher = match choices.pick(8) {
+    let matcher = match choices.pick(9) {
         0..=2 => Matcher::Files {
-            operations: operations(choices, 4..=13),
+            operations: operations(choices, FILE_OPS),
             paths: {
                 unless_owner = choices.one_in(5);
                 some_patterns(choices, &mut paths)
@@ -113,7 +113,8 @@ fn draft(choices: &mut Choices, policy: usize) -> Draft {
             paths: some_patterns(choices, &mut paths),
         },
         5 => network(choices),
-        6 => Matcher::Sockets {
+        6 => unix(choices, &mut paths),
+        7 => Matcher::Sockets {
             kinds: some(choices, socket_kind),
         },
         _ => Matcher::Capabilities {
@@ -166,21 +167,50 @@ fn some_patterns(choices: &mut Choices, trees: &mut Vec<Tree>) -> Vec<Pattern> {
     all
 }
 
-/// At least one of the operations with these numbers; all, once in three times.
-fn operations(choices: &mut Choices, numbers: RangeInclusive<u8>) -> Ops {
-    let all: Vec<Operation> = numbers.filter_map(Operation::from_number).collect();
+/// At least one of these operations; all, once in three times.
+fn operations(choices: &mut Choices, known: Ops) -> Ops {
+    let all: Vec<Operation> = Operation::ALL
+        .iter()
+        .copied()
+        .filter(|operation| known & operation.bit() != 0)
+        .collect();
     if choices.one_in(3) {
-        return all.iter().fold(0, |ops, op| ops | op.bit());
+        return known;
     }
     some(choices, |choices| choices.of(&all).bit())
         .into_iter()
         .fold(0, |ops, bit| ops | bit)
 }
 
+/// Unix sockets by path, whose trees go to `trees`, and by abstract name.
+fn unix(choices: &mut Choices, trees: &mut Vec<Tree>) -> Matcher {
+    let names = ["@", "@a", "@ab", "@ab\0", "@b", "@com.example", "@\u{e4}"];
+    Matcher::Unix {
+        operations: operations(choices, ADDRESS_OPS),
+        paths: if choices.one_in(3) {
+            Vec::new()
+        } else {
+            some_patterns(choices, trees)
+        },
+        names: optional(choices, |choices| {
+            let name = choices.of(&names);
+            let open = if name == "@" || choices.one_in(2) {
+                "*"
+            } else {
+                ""
+            };
+            match UnixName::parse(&format!("{name}{open}")) {
+                Ok(UnixName::Abstract(name)) => name,
+                other => panic!("{name}: {other:?}"),
+            }
+        }),
+    }
+}
+
 fn network(choices: &mut Choices) -> Matcher {
     const PROTOCOLS: [Protocol; 4] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp, Protocol::Icmp];
     Matcher::Network {
-        operations: operations(choices, 16..=18),
+        operations: operations(choices, ADDRESS_OPS),
         protocols: optional(choices, |choices| choices.of(&PROTOCOLS)),
         addresses: optional(choices, cidr),
         ports: optional(choices, |choices| {

@@ -12,6 +12,7 @@
 mod attempt;
 mod hammer;
 mod operation;
+mod socket;
 
 use std::io::{self, BufRead as _, Write as _};
 use std::process::{Child, ExitCode};

@@ -8,20 +8,26 @@
 //! pod of the tests  pod keep UID   removes and restores, through /proc/PID/root
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::process::ExitCode;
 use std::thread;
 
 use anyhow::{Context as _, Result, bail};
 use bartizan_abi::op::{Category, Operation};
+use bartizan_policy::explain;
+use bartizan_policy::operation::{Name, Object, UnixSocket};
 use bartizan_samples::{Step, table};
 
 use crate::container::Root;
 use crate::probe::{self, Failure};
 
-/// Makes everything that the steps run, open and call from.
-pub(crate) fn populate(root: &Root, steps: &[Step]) -> Result<()> {
+/// Makes everything that the steps run, open and call from, and the sockets that they
+/// connect and send to, which are there as long as what is returned.
+pub(crate) fn populate(root: &Root, steps: &[Step]) -> Result<Vec<Peer>> {
+    let peers = Peer::all(root, steps)?;
     let paths: BTreeSet<String> = steps.iter().filter_map(Step::path).collect();
     for step in steps {
         root.program(&step.caller)?;
@@ -40,11 +46,70 @@ pub(crate) fn populate(root: &Root, steps: &[Step]) -> Result<()> {
             root.file(path)?;
         }
     }
-    Ok(())
+    Ok(peers)
+}
+
+/// A socket that is connected or sent to.
+#[expect(
+    dead_code,
+    reason = "they are there to be found by name, and nobody answers"
+)]
+pub(crate) enum Peer {
+    Stream(UnixListener),
+    Datagram(UnixDatagram),
+}
+
+impl Peer {
+    fn all(root: &Root, steps: &[Step]) -> Result<Vec<Self>> {
+        let mut peers: BTreeMap<String, Self> = BTreeMap::new();
+        for step in steps.iter().filter(|step| !step.binds()) {
+            let Object::Unix(socket) = &step.request.object else {
+                continue;
+            };
+            let name = explain::target(&step.request.object);
+            if peers.contains_key(&name) {
+                continue;
+            }
+            if let Some(path) = step.socket_path() {
+                make_room(root, &path)?;
+            }
+            let peer = Self::new(root, socket, step.request.operation);
+            peers.insert(name, peer.with_context(|| step.case.operation())?);
+        }
+        Ok(peers.into_values().collect())
+    }
+
+    fn new(root: &Root, socket: &UnixSocket, operation: Operation) -> Result<Self> {
+        let address = match socket {
+            UnixSocket::Path(Name::Path(path)) => {
+                SocketAddr::from_pathname(root.outside(&String::from_utf8_lossy(path)))?
+            }
+            UnixSocket::Path(Name::Unresolved) => bail!("a socket without a name"),
+            UnixSocket::Abstract(name) => SocketAddr::from_abstract_name(name)?,
+        };
+        Ok(if operation == Operation::Send {
+            Self::Datagram(UnixDatagram::bind_addr(&address)?)
+        } else {
+            Self::Stream(UnixListener::bind_addr(&address)?)
+        })
+    }
+}
+
+/// Makes the directories above a path, and removes what is there.
+fn make_room(root: &Root, path: &str) -> Result<()> {
+    if !root.outside(path).exists() {
+        root.file(path)?;
+    }
+    Ok(fs::remove_file(root.outside(path))?)
 }
 
 /// What is made by an operation must not be there.
 pub(crate) fn before(root: &Root, step: &Step) -> Result<()> {
+    if let Some(path) = step.socket_path()
+        && step.binds()
+    {
+        make_room(root, &path)?;
+    }
     if let Some(path) = step.path()
         && step.request.operation == Operation::Create
     {
@@ -55,6 +120,12 @@ pub(crate) fn before(root: &Root, step: &Step) -> Result<()> {
 
 /// Puts everything back.
 pub(crate) fn after(root: &Root, step: &Step) -> Result<()> {
+    if let Some(path) = step.socket_path()
+        && step.binds()
+        && root.outside(&path).exists()
+    {
+        fs::remove_file(root.outside(&path))?;
+    }
     let moved = root.outside(probe::MOVED);
     let Some(path) = step.path() else {
         return if moved.exists() {
@@ -84,7 +155,7 @@ pub(crate) fn main(words: &[&str]) -> ExitCode {
         _ => Err(anyhow::anyhow!("unknown: {}", words.join(" "))),
     };
     match result {
-        Ok(()) => {
+        Ok(_peers) => {
             println!("everything is there");
             loop {
                 thread::park();
@@ -97,7 +168,7 @@ pub(crate) fn main(words: &[&str]) -> ExitCode {
     }
 }
 
-fn make() -> Result<()> {
+fn make() -> Result<Vec<Peer>> {
     let text = std::env::var("TABLE").context("TABLE is not set")?;
     populate(&Root::at("/"), &Step::all(&table::parse(&text)?)?)
 }

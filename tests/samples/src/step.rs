@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use bartizan_abi::op::{Category, Operation};
 use bartizan_policy::explain;
-use bartizan_policy::operation::{Caller, Name, Object, Request};
+use bartizan_policy::operation::{Caller, Name, Object, Request, UnixSocket};
 use bartizan_policy::request::parse_request;
 use rustix::io::Errno;
 
@@ -63,14 +63,32 @@ impl Step {
 
     /// Whether it makes, moves or removes names (using a capability may).
     pub fn is_about_names(&self) -> bool {
-        matches!(
-            self.request.operation,
-            Operation::Create
-                | Operation::Delete
-                | Operation::Rename
-                | Operation::Link
-                | Operation::Capable
-        )
+        let makes_socket = self.binds() && self.socket_path().is_some();
+        makes_socket
+            || matches!(
+                self.request.operation,
+                Operation::Create
+                    | Operation::Delete
+                    | Operation::Rename
+                    | Operation::Link
+                    | Operation::Capable
+            )
+    }
+
+    /// The path that names the Unix socket that it is done to.
+    pub fn socket_path(&self) -> Option<String> {
+        match &self.request.object {
+            Object::Unix(UnixSocket::Path(Name::Path(path))) => {
+                Some(String::from_utf8_lossy(path).into_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it gives a socket of the caller's the address or name.
+    pub fn binds(&self) -> bool {
+        use Operation::{Accept, Bind, Listen};
+        matches!(self.request.operation, Bind | Listen | Accept)
     }
 
     /// The operation as an [`Agent`](crate::Agent) takes it.
@@ -109,7 +127,10 @@ impl Step {
     /// Whether this errno is what the call must answer.
     pub(crate) fn check(&self, errno: i32) -> Result<()> {
         let category = self.request.operation.category();
+        let makes_a_file =
+            self.request.operation == Operation::Bind && self.socket_path().is_some();
         let denied = match category {
+            Category::Network if makes_a_file => Errno::ACCESS,
             Category::Process | Category::Files => Errno::ACCESS,
             Category::Network | Category::Capabilities => Errno::PERM,
         };

@@ -45,9 +45,9 @@ fn unknown_values_and_operations_of_other_categories() {
              rules; here are Read, Write, Append, Truncate, Create, Delete, Rename, Link, Chmod, \
              Chown",
             "p.yaml:9:36: spec.network.deny[0].operations[0]: `Read` is an operation of `files` \
-             rules; here are Connect, Bind, Send",
+             rules; here are Connect, Bind, Send, Listen, Accept",
             "p.yaml:9:42: spec.network.deny[0].operations[1]: `Socket` is what `sockets` of a \
-             network rule is about; here are Connect, Bind, Send",
+             network rule is about; here are Connect, Bind, Send, Listen, Accept",
             "p.yaml:9:65: spec.network.deny[1].sockets[0]: unknown value `Pakcet`, did you mean \
              `Packet`?",
         ],

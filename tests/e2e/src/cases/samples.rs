@@ -37,6 +37,7 @@ samples![
     "drop-capabilities",
     "dry-run",
     "egress-by-cidr",
+    "no-back-doors",
     "no-dropped-programs",
     "no-package-managers",
     "no-raw-sockets",
@@ -85,7 +86,7 @@ fn run(context: &Context, name: &str) -> Result<()> {
     let table = table::parse(&text)?;
     let steps = Step::all(&table)?;
     let root = Root::new(context.scratch.join("root"))?;
-    stage::populate(&root, &steps)?;
+    let peers = stage::populate(&root, &steps)?;
     let identity = Identity {
         labels: table.labels.clone(),
         container: table.container.clone(),
@@ -94,6 +95,7 @@ fn run(context: &Context, name: &str) -> Result<()> {
     let container = Container::start(context, &policies, &identity, &root, &table.caller)?;
     let mut here = Here { root, container };
     let mut mistakes = perform(&mut here, &steps)?;
+    drop(peers);
     mistakes.extend(unreported(&steps, &here.container.finish()?));
     ensure!(mistakes.is_empty(), "{}", mistakes.join("\n"));
     Ok(())

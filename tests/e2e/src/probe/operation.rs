@@ -7,7 +7,6 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::path::Path;
 use std::process::Command;
@@ -18,9 +17,10 @@ use bartizan_policy::request::parse_request;
 use rustix::fs::{self, AtFlags, CWD, FileType, MemfdFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
-use rustix::net::{self, AddressFamily, SendFlags, SocketFlags, SocketType};
+use rustix::net::{self, AddressFamily, SocketType};
 use rustix::process::{Gid, Uid};
 
+use super::socket::{on_address, on_unix};
 use super::{Failure, NOTHING, setup};
 
 /// Where renamed objects go, and hard links.
@@ -62,6 +62,7 @@ pub(super) fn perform(words: &[&str]) -> Result<(), Failure> {
                 .map_err(|error| Failure::Setup(format!("{text}: {error}")))?;
             on_address(request.operation, *protocol, address)
         }
+        Object::Unix(socket) => on_unix(request.operation, socket),
         Object::Socket { family, kind } => {
             let family = AddressFamily::from_raw(u16::from(*family));
             let kind = SocketType::from_raw(u32::from(*kind));
@@ -196,29 +197,6 @@ fn unnamed(operation: Operation) -> Result<(), Failure> {
             other.name()
         ))),
     }
-}
-
-fn on_address(operation: Operation, protocol: u8, to: SocketAddr) -> Result<(), Failure> {
-    let family = if to.is_ipv4() {
-        AddressFamily::INET
-    } else {
-        AddressFamily::INET6
-    };
-    let kind = if protocol == 6 {
-        SocketType::STREAM
-    } else {
-        SocketType::DGRAM
-    };
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = setup("socket", net::socket_with(family, kind, flags, None))?;
-    match operation {
-        Operation::Bind => net::bind(&socket, &to)?,
-        Operation::Send => {
-            net::sendto(&socket, b"x", SendFlags::empty(), &to)?;
-        }
-        _ => net::connect(&socket, &to)?,
-    }
-    Ok(())
 }
 
 /// Uses a capability: a call that fails with EPERM without it.

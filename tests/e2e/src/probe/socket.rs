@@ -1,0 +1,91 @@
+//! Operations on sockets with an address or a name.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use bartizan_abi::op::Operation;
+use bartizan_policy::operation::{Name, UnixSocket};
+use rustix::io::Errno;
+use rustix::net::addr::SocketAddrArg;
+use rustix::net::{self, AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+
+use super::{Failure, setup};
+
+fn socket(family: AddressFamily, kind: SocketType) -> Result<OwnedFd, Failure> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    setup("socket", net::socket_with(family, kind, flags, None))
+}
+
+/// An operation on an IP address.
+pub(super) fn on_address(
+    operation: Operation,
+    protocol: u8,
+    to: SocketAddr,
+) -> Result<(), Failure> {
+    let family = if to.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
+    let kind = if protocol == 6 {
+        SocketType::STREAM
+    } else {
+        SocketType::DGRAM
+    };
+    let socket = socket(family, kind)?;
+    // Without an address of its own a socket gets one when it listens.
+    let has_address = !to.ip().is_unspecified() || to.port() != 0;
+    perform(operation, &socket, &to, has_address)
+}
+
+/// An operation on the name of a Unix socket.
+pub(super) fn on_unix(operation: Operation, name: &UnixSocket) -> Result<(), Failure> {
+    let address = match name {
+        UnixSocket::Path(Name::Path(path)) => SocketAddrUnix::new(path.as_slice()),
+        UnixSocket::Path(Name::Unresolved) => Err(Errno::NOENT),
+        UnixSocket::Abstract(name) => SocketAddrUnix::new_abstract_name(name),
+    };
+    let address = setup("name", address)?;
+    let kind = if operation == Operation::Send {
+        SocketType::DGRAM
+    } else {
+        SocketType::STREAM
+    };
+    perform(
+        operation,
+        &socket(AddressFamily::UNIX, kind)?,
+        &address,
+        true,
+    )
+}
+
+fn perform(
+    operation: Operation,
+    socket: &OwnedFd,
+    address: &impl SocketAddrArg,
+    has_address: bool,
+) -> Result<(), Failure> {
+    match operation {
+        Operation::Bind => net::bind(socket, address)?,
+        Operation::Send => {
+            net::sendto(socket, b"x", SendFlags::empty(), address)?;
+        }
+        Operation::Listen => {
+            if has_address {
+                setup("bind", net::bind(socket, address))?;
+            }
+            net::listen(socket, 1)?;
+        }
+        Operation::Accept => {
+            setup("bind", net::bind(socket, address))?;
+            setup("listen", net::listen(socket, 1))?;
+            return match net::accept(socket) {
+                // It may, but nobody connects.
+                Ok(_) | Err(Errno::AGAIN) => Ok(()),
+                Err(errno) => Err(errno.into()),
+            };
+        }
+        _ => net::connect(socket, address)?,
+    }
+    Ok(())
+}
