@@ -8,8 +8,8 @@ use bartizan_abi::table::Automaton;
 use crate::identity::{Identity, Rules, identify};
 use crate::judge::judge_file;
 use crate::kernel::{
-    DENTRY_SB, FILE_DENTRY, FILE_FLAGS, FILE_MODE, Object, PATH_DENTRY, SB_MAGIC, address,
-    errno_eacces, load,
+    DENTRY_SB, FILE_DENTRY, FILE_FLAGS, FILE_MODE, Object, PATH_DENTRY, SB_FLAGS, SB_MAGIC,
+    address, errno_eacces, load, peek,
 };
 use crate::walks::{Rows, walk, walk_direct, walk_new};
 
@@ -21,7 +21,12 @@ pub const NOACCOUNT: u32 = 1 << 29;
 /// User space can't set it: it is no valid flag of `open`.
 const OPENED_FOR_EXEC: u32 = 0x20;
 const O_APPEND: u32 = 0o2000;
+/// In `s_flags`: the kernel's own.
+const SB_NOUSER: u32 = 1 << 31;
 const PIPEFS_MAGIC: u64 = 0x5049_5045;
+
+/// What can be done by opening a file.
+const OPEN: Ops = Operation::Read.bit() | Operation::Write.bit() | Operation::Append.bit();
 
 /// Judges an operation on an existing file; true: deny.
 #[inline(always)]
@@ -47,6 +52,31 @@ fn judge_by(dentry: u64, ops: Ops, walk: impl Fn(&Rules, u64, Automaton) -> Rows
     }
 }
 
+/// What opening a file with this mode and these flags is.
+#[inline(always)]
+fn operations(mode: u32, flags: u32) -> Ops {
+    let mut ops = 0;
+    if mode & FMODE_READ != 0 {
+        ops |= Operation::Read.bit();
+    }
+    if mode & FMODE_WRITE != 0 {
+        ops |= if flags & O_APPEND != 0 {
+            Operation::Append.bit()
+        } else {
+            Operation::Write.bit()
+        };
+    }
+    ops
+}
+
+/// Whether a dentry is on a file system that nobody can mount: those of pipes, sockets,
+/// memfds and the like, which are memory and no files.
+#[inline(always)]
+pub fn is_memory(dentry: u64) -> bool {
+    let sb: u64 = peek(dentry + DENTRY_SB.get() as u64);
+    peek::<u32>(sb + SB_FLAGS.get() as u64) & SB_NOUSER != 0
+}
+
 /// `open` and its relatives.
 #[lsm(hook = "file_open")]
 pub fn file_open(ctx: LsmContext) -> i32 {
@@ -59,28 +89,17 @@ pub fn file_open(ctx: LsmContext) -> i32 {
 /// Judges the opening of a file; true: deny.
 #[inline(always)]
 pub fn judge_open(file: Object) -> bool {
-    let rules =
-        match identify(Operation::Read.bit() | Operation::Write.bit() | Operation::Append.bit()) {
-            Identity::Unjudged => return false,
-            Identity::Broken => return true,
-            Identity::Managed(rules) => rules,
-        };
+    let rules = match identify(OPEN) {
+        Identity::Unjudged => return false,
+        Identity::Broken => return true,
+        Identity::Managed(rules) => rules,
+    };
     let mode: u32 = load(file, &FILE_MODE);
     let flags: u32 = load(file, &FILE_FLAGS);
     if mode & NOACCOUNT != 0 || flags & OPENED_FOR_EXEC != 0 {
         return false;
     }
-    let mut ops = 0;
-    if mode & FMODE_READ != 0 {
-        ops |= Operation::Read.bit();
-    }
-    if mode & FMODE_WRITE != 0 {
-        ops |= if flags & O_APPEND != 0 {
-            Operation::Append.bit()
-        } else {
-            Operation::Write.bit()
-        };
-    }
+    let ops = operations(mode, flags);
     let dentry: Object = load(file, &FILE_DENTRY);
     let rows = walk_direct(rules.binding, rules.table_value(), dentry);
     if rows.named().is_none() {
@@ -91,6 +110,36 @@ pub fn judge_open(file: Object) -> bool {
         }
     }
     judge_file(&rules, rows, Automaton::Files, ops, address(dentry))
+}
+
+/// A descriptor that another process has sent, or that was taken from it: as if its file
+/// were opened here.
+#[lsm(hook = "file_receive")]
+pub fn file_receive(ctx: LsmContext) -> i32 {
+    if judge_received(ctx.arg(0)) {
+        return errno_eacces();
+    }
+    0
+}
+
+#[inline(always)]
+fn judge_received(file: Object) -> bool {
+    let rules = match identify(OPEN) {
+        Identity::Unjudged => return false,
+        Identity::Broken => return true,
+        Identity::Managed(rules) => rules,
+    };
+    let ops = operations(load(file, &FILE_MODE), load(file, &FILE_FLAGS));
+    // `O_PATH`: only a name, which is judged when it is used.
+    if ops == 0 {
+        return false;
+    }
+    let dentry = address(load(file, &FILE_DENTRY));
+    let rows = walk(&rules, dentry, Automaton::Files);
+    if rows.named().is_none() && is_memory(dentry) {
+        return false;
+    }
+    judge_file(&rules, rows, Automaton::Files, ops, dentry)
 }
 
 /// Cutting by path: `truncate`, and before 6.2 also `ftruncate` and `O_TRUNC`.

@@ -3,6 +3,7 @@
 mod capability;
 mod exec;
 mod file;
+mod map;
 mod name;
 mod socket;
 mod unix;

@@ -33,9 +33,14 @@ const DELETE: Ops = Operation::Delete.bit();
 
 pub(super) const HOOKS: &[Hook] = &[
     hook("bprm_check_security", Operation::Exec.bit()),
-    hook("mmap_file", Operation::Map.bit()),
-    hook("file_mprotect", Operation::Map.bit()),
+    // A shared, writable mapping writes.
+    hook("mmap_file", Operation::Map.bit() | Operation::Write.bit()),
+    hook(
+        "file_mprotect",
+        Operation::Map.bit() | Operation::Write.bit(),
+    ),
     hook("file_open", OPEN),
+    hook("file_receive", OPEN),
     hook("path_truncate", Operation::Truncate.bit()),
     // Since 6.2; before, path_truncate sees the same.
     Hook {

@@ -10,6 +10,7 @@
 //! work before the one that is judged answers with a sentence.
 
 mod attempt;
+mod descriptor;
 mod hammer;
 mod operation;
 mod socket;
@@ -21,7 +22,9 @@ use anyhow::{Context as _, Result};
 use rustix::io::Errno;
 
 pub(crate) use attempt::{SECRET, TOOL, VAULT};
+pub(crate) use descriptor::{GIVER, KEPT};
 pub(crate) use operation::{MOVED, OWNER};
+pub(crate) use socket::{ABSTRACT_PEER, PEER};
 
 /// Operations behind it are done over and over, see [`hammer`].
 pub(crate) const HAMMER: [&str; 2] = ["probe", "hammer"];
@@ -65,6 +68,10 @@ pub(crate) fn main(words: &[&str]) -> ExitCode {
         // As the interpreter of a script, with the script's name in front.
         ["nothing"] | [_, "probe", "nothing"] => ExitCode::SUCCESS,
         ["hammer", operations @ ..] => hammer::run(operations),
+        ["inherited", attempt, number] => {
+            println!("{}", answer(descriptor::use_inherited(attempt, number)));
+            ExitCode::SUCCESS
+        }
         ["attempt", name] => {
             println!("{}", answer(attempt::perform(name)));
             ExitCode::SUCCESS

@@ -2,13 +2,19 @@
 //! outside of the container may notice anything.
 
 use std::fs;
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bartizan_samples::{Denial, SERVE};
 use rustix::io::Errno;
+use rustix::net::{self, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
 use crate::case::{Case, Context};
 use crate::container::{Container, Identity, Root};
@@ -25,17 +31,24 @@ spec:
     deny:
       - { name: no-tool, paths: [/bin/tool, /bin/dynamic] }
       - { name: no-script, paths: [/bin/denied-script] }
+  network:
+    default: Deny
+    allow:
+      - { unix: ['/tmp/**'] }
+      - { operations: [Send], addresses: [127.0.0.9] }
+      - { operations: [Connect], addresses: [127.0.0.10] }
   files:
     deny:
       - { name: no-reading, paths: [/data/secret], operations: [Read] }
       - { name: nothing-at-all, paths: [/data/vault/**] }
+      - { name: not-by-heirs, paths: [/data/kept], operations: [Write], from: [/bin/good] }
 ";
 
 /// The copy of the probe that makes the attempts.
 const CALLER: &str = "/bin/probe";
 
 /// Attempts that are refused with EACCES, by rule. One container makes all of a group.
-const REFUSED: [(&str, &[&str]); 4] = [
+const REFUSED: [(&str, &[&str]); 5] = [
     (
         "no-reading",
         &[
@@ -58,7 +71,9 @@ const REFUSED: [(&str, &[&str]); 4] = [
             "link",
             "rename",
             "rename-directory",
+            "rename-mount-point",
             "rename-exchange",
+            "rename-exchange-from",
         ],
     ),
     (
@@ -66,6 +81,7 @@ const REFUSED: [(&str, &[&str]); 4] = [
         &[
             "rename-over",
             "vault-mknod",
+            "vault-socket",
             "vault-mkdir",
             "vault-symlink",
             "vault-link",
@@ -95,10 +111,30 @@ const REFUSED: [(&str, &[&str]); 4] = [
         ],
     ),
     ("no-script", &["exec-script"]),
+    (
+        "not-by-heirs",
+        &[
+            "inherited-map-shared",
+            "inherited-protect-shared",
+            "inherited-truncate",
+        ],
+    ),
 ];
 
-/// What a rule about paths has nothing to say of.
-const ALLOWED: [&str; 4] = [
+/// Attempts that are refused with EPERM, by the default of the network.
+const NOT_PERMITTED: [&str; 6] = [
+    "fast-open",
+    "fast-open-mapped",
+    "fast-open-datagram",
+    "listen-unbound",
+    "unix-path-of-link",
+    "unix-abstract",
+];
+
+/// What no rule has anything to say of.
+const ALLOWED: [&str; 6] = [
+    "unix-pair",
+    "inherited-map-private",
     "exec-good-script",
     "exec-copy",
     "exec-memfd",
@@ -107,6 +143,10 @@ const ALLOWED: [&str; 4] = [
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![
+        Case::new(
+            "bypass/a_passed_descriptor_is_judged_as_if_opened",
+            passed_descriptors,
+        ),
         Case::new(
             "bypass/no_other_name_leads_around_a_rule",
             no_other_name_leads_around,
@@ -132,6 +172,7 @@ fn start(context: &Context) -> Result<(Root, Container)> {
     root.script("/bin/script-of-tool", "#!/bin/tool probe\n")?;
     root.script("/bin/good-script", "#!/bin/good probe\n")?;
     root.file(SECRET)?;
+    root.file(probe::KEPT)?;
     root.file(&format!("{VAULT}/file"))?;
     root.directory(&format!("{VAULT}/inside"))?;
     dynamic_programs(&root)?;
@@ -163,11 +204,16 @@ fn dynamic_programs(root: &Root) -> Result<()> {
 }
 
 fn no_other_name_leads_around(context: &Context) -> Result<()> {
-    let (_root, mut container) = start(context)?;
+    let (root, mut container) = start(context)?;
+    let listener = UnixListener::bind(root.outside(probe::PEER))?;
+    let by_name = SocketAddr::from_abstract_name(probe::ABSTRACT_PEER)?;
+    let peers = (listener, UnixListener::bind_addr(&by_name)?);
     let mut mistakes = Vec::new();
     let expected = REFUSED
         .iter()
-        .flat_map(|(_, names)| names.iter().map(|name| (*name, 13)));
+        .flat_map(|(_, names)| names.iter().map(|name| (*name, Errno::ACCESS)))
+        .chain(NOT_PERMITTED.iter().map(|name| (*name, Errno::PERM)))
+        .map(|(name, errno)| (name, errno.raw_os_error()));
     for (name, expected) in expected.chain(ALLOWED.iter().map(|name| (*name, 0))) {
         match container.perform(CALLER, &["attempt", name]) {
             Ok(errno) if errno == expected => {}
@@ -178,8 +224,10 @@ fn no_other_name_leads_around(context: &Context) -> Result<()> {
             Err(error) => mistakes.push(format!("{name}: {error:#}")),
         }
     }
+    drop(peers);
     let denials = container.finish()?;
-    for (rule, _) in REFUSED {
+    let rules = REFUSED.iter().map(|(rule, _)| *rule);
+    for rule in rules.chain(["network.default"]) {
         let by = |denial: &&Denial| denial.rule.as_deref() == Some(rule);
         let Some(_) = denials.iter().find(by) else {
             mistakes.push(format!("{rule} is in no denial"));
@@ -213,6 +261,51 @@ fn no_other_name_leads_around(context: &Context) -> Result<()> {
     } else {
         bail!("{}", mistakes.join("\n"))
     }
+}
+
+/// What the container must not read, and what it may, sent by somebody outside.
+fn passed_descriptors(context: &Context) -> Result<()> {
+    let (root, mut container) = start(context)?;
+    let listener = UnixListener::bind(root.outside(probe::GIVER))?;
+    for (path, expected) in [(SECRET, Errno::ACCESS.raw_os_error()), (probe::KEPT, 0)] {
+        let file = fs::File::open(root.outside(path))?;
+        let listener = listener.try_clone()?;
+        let giver = thread::spawn(move || give(&listener, &file));
+        let answer = container.perform(CALLER, &["attempt", "receive"]);
+        giver.join().ok().context("the giver panicked")??;
+        let answer = answer?;
+        ensure!(answer == expected, "{path}: {answer} instead of {expected}");
+    }
+    // A pipe's end is no file.
+    let (end, _other) = std::io::pipe()?;
+    let giver = thread::spawn(move || give(&listener, &end));
+    let answer = container.perform(CALLER, &["attempt", "receive"]);
+    giver.join().ok().context("the giver panicked")??;
+    ensure!(answer? == 0, "a pipe was refused");
+    let denials = container.finish()?;
+    let expected =
+        |denial: &Denial| denial.operation == "Read" && denial.target.as_deref() == Some(SECRET);
+    ensure!(denials.iter().any(expected), "not reported: {denials:?}");
+    Ok(())
+}
+
+/// Sends a descriptor to whoever connects first.
+fn give(listener: &UnixListener, file: &impl AsFd) -> Result<()> {
+    let (stream, _) = listener.accept()?;
+    let files = [file.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    ensure!(
+        control.push(SendAncillaryMessage::ScmRights(&files)),
+        "no room for a descriptor"
+    );
+    net::sendmsg(
+        &stream,
+        &[std::io::IoSlice::new(b"x")],
+        &mut control,
+        SendFlags::empty(),
+    )?;
+    Ok(())
 }
 
 fn unmanaged_notice_nothing(context: &Context) -> Result<()> {

@@ -126,6 +126,11 @@ fn perform_name(name: &str) -> Result<(), Failure> {
         "link" => Ok(fs::link(SECRET, "/tmp/secret-hard")?),
         "rename" => Ok(fs::rename(SECRET, "/tmp/secret-moved")?),
         "rename-directory" => Ok(fs::rename("/data", "/data-moved")?),
+        "rename-mount-point" => {
+            own_mounts()?;
+            setup("bind", mount::mount_bind("/tmp", "/data"))?;
+            Ok(fs::rename("/data", "/data-moved")?)
+        }
         "rename-exchange" => {
             setup(
                 "make",
@@ -133,6 +138,14 @@ fn perform_name(name: &str) -> Result<(), Failure> {
             )?;
             let flags = RenameFlags::EXCHANGE;
             Ok(fs::renameat_with(CWD, "/tmp/other", CWD, SECRET, flags)?)
+        }
+        "rename-exchange-from" => {
+            setup(
+                "make",
+                fs::open("/tmp/another", OFlags::CREATE, Mode::RWXU).map(drop),
+            )?;
+            let flags = RenameFlags::EXCHANGE;
+            Ok(fs::renameat_with(CWD, SECRET, CWD, "/tmp/another", flags)?)
         }
         "rename-over" => {
             setup(
@@ -150,6 +163,15 @@ fn perform_name(name: &str) -> Result<(), Failure> {
                 mode,
                 0,
             )?)
+        }
+        "vault-socket" => {
+            let socket = std::os::unix::net::UnixListener::bind("/data/vault/new");
+            match socket {
+                Ok(_) => Ok(()),
+                Err(error) => Err(Failure::Refused(
+                    Errno::from_io_error(&error).unwrap_or(Errno::IO),
+                )),
+            }
         }
         "vault-mkdir" => Ok(fs::mkdir("/data/vault/new", Mode::RWXU)?),
         "vault-symlink" => Ok(fs::symlink("/", "/data/vault/new")?),
@@ -232,6 +254,13 @@ fn perform_exec(name: &str) -> Result<(), Failure> {
             unsafe { rustix::mm::mprotect(mapped, page, wanted)? };
             Ok(())
         }
+        "receive" => super::descriptor::receive(),
+        "inherited-map-shared" => super::descriptor::inherit("map-shared"),
+        "inherited-protect-shared" => super::descriptor::inherit("protect-shared"),
+        "inherited-map-private" => super::descriptor::inherit("map-private"),
+        "inherited-truncate" => super::descriptor::inherit("truncate"),
+        "fast-open" | "fast-open-mapped" | "fast-open-datagram" | "listen-unbound"
+        | "unix-path-of-link" | "unix-abstract" | "unix-pair" => super::socket::attempt(name),
         "loader" => loader("/bin/dynamic"),
         "loader-of-good" => loader("/bin/good-dynamic"),
         other => Err(Failure::Setup(format!("no attempt {other}"))),

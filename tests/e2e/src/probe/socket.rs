@@ -1,6 +1,6 @@
 //! Operations on sockets with an address or a name.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 use bartizan_abi::op::Operation;
@@ -10,6 +10,57 @@ use rustix::net::addr::SocketAddrArg;
 use rustix::net::{self, AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::{Failure, setup};
+
+/// A Unix socket that must not be connected to.
+pub(crate) const PEER: &str = "/data/peer";
+/// Another, by its abstract name.
+pub(crate) const ABSTRACT_PEER: &[u8] = b"bartizan-peer";
+
+/// Attempts to reach somebody by another way than `connect` and an address.
+pub(super) fn attempt(name: &str) -> Result<(), Failure> {
+    let flags = SendFlags::from_bits_retain(libc::MSG_FASTOPEN.cast_unsigned());
+    // Sending to the first is allowed and connecting isn't; with the second it is the
+    // other way round.
+    let [send, connect] = [9, 10].map(|last| Ipv4Addr::new(127, 0, 0, last));
+    match name {
+        "fast-open" => {
+            let socket = socket(AddressFamily::INET, SocketType::STREAM)?;
+            net::sendto(&socket, b"x", flags, &SocketAddr::from((send, 9)))?;
+        }
+        "fast-open-mapped" => {
+            let socket = socket(AddressFamily::INET6, SocketType::STREAM)?;
+            let mapped = SocketAddr::from((send.to_ipv6_mapped(), 9));
+            net::sendto(&socket, b"x", flags, &mapped)?;
+        }
+        "fast-open-datagram" => {
+            let socket = socket(AddressFamily::INET, SocketType::DGRAM)?;
+            net::sendto(&socket, b"x", flags, &SocketAddr::from((connect, 9)))?;
+        }
+        "listen-unbound" => {
+            net::listen(&socket(AddressFamily::INET, SocketType::STREAM)?, 1)?;
+        }
+        "unix-path-of-link" => {
+            setup("symlink", rustix::fs::symlink(PEER, "/tmp/peer-link"))?;
+            let address = setup("name", SocketAddrUnix::new("/tmp/peer-link"))?;
+            let socket = socket(AddressFamily::UNIX, SocketType::STREAM)?;
+            net::connect(&socket, &address)?;
+        }
+        "unix-abstract" => {
+            let address = SocketAddrUnix::new_abstract_name(ABSTRACT_PEER);
+            let socket = socket(AddressFamily::UNIX, SocketType::STREAM)?;
+            net::connect(&socket, &setup("name", address)?)?;
+        }
+        "unix-pair" => {
+            for kind in [SocketType::STREAM, SocketType::DGRAM, SocketType::SEQPACKET] {
+                let flags = SocketFlags::CLOEXEC;
+                let (one, _other) = net::socketpair(AddressFamily::UNIX, kind, flags, None)?;
+                net::send(&one, b"x", SendFlags::empty())?;
+            }
+        }
+        other => return Err(Failure::Setup(format!("no attempt {other}"))),
+    }
+    Ok(())
+}
 
 fn socket(family: AddressFamily, kind: SocketType) -> Result<OwnedFd, Failure> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;

@@ -1,0 +1,106 @@
+//! Mapping files: executable, and shared and writable.
+//!
+//! Whoever maps a file shared and writable writes it without another call. Opening it was
+//! judged, but perhaps by rules or as a caller of another time.
+
+use aya_ebpf::macros::lsm;
+use aya_ebpf::programs::LsmContext;
+use bartizan_abi::op::Operation;
+use bartizan_abi::table::Automaton;
+
+use crate::hooks::exec::judge_code;
+use crate::hooks::file::{NOACCOUNT, is_memory};
+use crate::identity::{Identity, identify};
+use crate::judge::judge_file;
+use crate::kernel::{
+    BACKING_PATH, FILE_DENTRY, FILE_MODE, Object, TASK_IN_EXECVE, VMA_FILE, VMA_FLAGS, address,
+    current, errno_eacces, load, peek,
+};
+use crate::walks::walk;
+
+const PROT_WRITE: u64 = 2;
+const PROT_EXEC: u64 = 4;
+/// `MAP_SHARED`, and a bit of `MAP_SHARED_VALIDATE`; not of `MAP_PRIVATE`.
+const MAP_SHARED: u64 = 1;
+const VM_SHARED: u64 = 8;
+
+/// The kernel is mapping the segments of a program that was judged already. Only the
+/// task itself runs in between, so nobody can use the state.
+#[inline(always)]
+fn in_exec() -> bool {
+    let task = current();
+    let bit = TASK_IN_EXECVE.get();
+    // SAFETY: a frozen offset; the verifier checks the access.
+    let byte = unsafe { task.wrapping_add(bit >> 3).read_volatile() };
+    byte >> (bit & 7) & 1 != 0
+}
+
+/// Judges a file as something that is written; true: deny.
+#[inline(always)]
+fn judge_writing(dentry: u64) -> bool {
+    let op = Operation::Write.bit();
+    let rules = match identify(op) {
+        Identity::Unjudged => return false,
+        Identity::Broken => return true,
+        Identity::Managed(rules) => rules,
+    };
+    let rows = walk(&rules, dentry, Automaton::Files);
+    if rows.named().is_none() && is_memory(dentry) {
+        return false;
+    }
+    judge_file(&rules, rows, Automaton::Files, op, dentry)
+}
+
+/// `mmap`; with PROT_EXEC it is how `ld.so PROGRAM` runs code.
+#[lsm(hook = "mmap_file")]
+pub fn mmap_file(ctx: LsmContext) -> i32 {
+    let file: Object = ctx.arg(0);
+    let prot: u64 = ctx.arg(2);
+    let flags: u64 = ctx.arg(3);
+    // NULL: an anonymous mapping. From 7.0 on the verifier asks for the check.
+    if file.is_null() {
+        return 0;
+    }
+    let dentry: Object = load(file, &FILE_DENTRY);
+    if prot & PROT_WRITE != 0 && flags & MAP_SHARED != 0 && judge_writing(address(dentry)) {
+        return errno_eacces();
+    }
+    if prot & PROT_EXEC == 0 || in_exec() {
+        return 0;
+    }
+    if judge_code(address(dentry), Operation::Map.bit()) {
+        return errno_eacces();
+    }
+    0
+}
+
+/// `mprotect` of a mapped file.
+#[lsm(hook = "file_mprotect")]
+pub fn file_mprotect(ctx: LsmContext) -> i32 {
+    let vma: Object = ctx.arg(0);
+    let prot: u64 = ctx.arg(2);
+    if prot & (PROT_WRITE | PROT_EXEC) == 0 {
+        return 0;
+    }
+    let file: Object = load(vma, &VMA_FILE);
+    if file.is_null() {
+        return 0;
+    }
+    let mut dentry = address(load(file, &FILE_DENTRY));
+    if load::<u32>(file, &FILE_MODE) & NOACCOUNT != 0 && BACKING_PATH.is_present() {
+        // A mapping of an overlay file is one of its backing file, which remembers
+        // the path that was opened.
+        dentry = peek(address(file) + BACKING_PATH.get() as u64);
+    }
+    let shared = load::<u64>(vma, &VMA_FLAGS) & VM_SHARED != 0;
+    if prot & PROT_WRITE != 0 && shared && judge_writing(dentry) {
+        return errno_eacces();
+    }
+    if prot & PROT_EXEC == 0 || in_exec() {
+        return 0;
+    }
+    if judge_code(dentry, Operation::Map.bit()) {
+        return errno_eacces();
+    }
+    0
+}

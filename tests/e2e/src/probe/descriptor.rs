@@ -1,0 +1,102 @@
+//! Attempts with descriptors that were opened when, where, or by whom they could be.
+
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+
+use rustix::fs::{self, Mode, OFlags};
+use rustix::io::{self, Errno, FdFlags};
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
+use rustix::net::{self, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+
+use super::{Failure, setup};
+
+/// A file that one program may write and another may not.
+pub(crate) const KEPT: &str = "/data/kept";
+/// Another program.
+const HEIR: &str = "/bin/good";
+/// Who connects here is sent a descriptor.
+pub(crate) const GIVER: &str = "/tmp/giver";
+const PAGE: usize = 4096;
+
+/// Lets [`HEIR`] make an attempt with a descriptor of [`KEPT`], which this program opens.
+pub(super) fn inherit(attempt: &str) -> Result<(), Failure> {
+    let kept = setup("open", fs::open(KEPT, OFlags::RDWR, Mode::empty()))?;
+    setup("keep open", io::fcntl_setfd(&kept, FdFlags::empty()))?;
+    let number = kept.as_raw_fd().to_string();
+    let child = Command::new(HEIR)
+        .args(["probe", "inherited", attempt, &number])
+        .output();
+    let child = child.map_err(|error| Failure::Setup(format!("start the heir: {error}")))?;
+    let answer = String::from_utf8_lossy(&child.stdout).trim().to_owned();
+    match answer.parse() {
+        Ok(0) => Ok(()),
+        Ok(errno) => Err(Failure::Refused(Errno::from_raw_os_error(errno))),
+        Err(_) => Err(Failure::Setup(format!("{answer} {}", child.status))),
+    }
+}
+
+/// The heir's part.
+pub(super) fn use_inherited(attempt: &str, number: &str) -> Result<(), Failure> {
+    let number = number
+        .parse()
+        .map_err(|_not_one| Failure::Setup(format!("no descriptor {number}")))?;
+    // SAFETY: the number of a descriptor that the parent has left open.
+    let kept = unsafe { BorrowedFd::borrow_raw(number) };
+    let both = ProtFlags::READ | ProtFlags::WRITE;
+    match attempt {
+        "map-shared" => map(kept, both, MapFlags::SHARED).map(drop),
+        "map-private" => map(kept, both, MapFlags::PRIVATE).map(drop),
+        "protect-shared" => {
+            let mapped = setup("map", map(kept, ProtFlags::READ, MapFlags::SHARED))?;
+            let wanted = MprotectFlags::READ | MprotectFlags::WRITE;
+            // SAFETY: the page that was just mapped, which nobody else knows of.
+            unsafe { rustix::mm::mprotect(mapped, PAGE, wanted) }
+        }
+        "truncate" => fs::ftruncate(kept, 1),
+        other => return Err(Failure::Setup(format!("no attempt {other}"))),
+    }
+    .map_err(Failure::from)
+}
+
+fn map(
+    file: BorrowedFd<'_>,
+    protection: ProtFlags,
+    flags: MapFlags,
+) -> Result<*mut std::ffi::c_void, Errno> {
+    // SAFETY: a new mapping where the kernel likes; nobody looks into it.
+    unsafe { rustix::mm::mmap(std::ptr::null_mut(), PAGE, protection, flags, file, 0) }
+}
+
+/// Takes a descriptor from [`GIVER`]; EACCES if none arrives.
+pub(super) fn receive() -> Result<(), Failure> {
+    let stream = UnixStream::connect(GIVER);
+    let stream = stream.map_err(|error| Failure::Setup(format!("connect: {error}")))?;
+    let mut byte = [0];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let message = net::recvmsg(
+        &stream,
+        &mut [IoSliceMut::new(&mut byte)],
+        &mut control,
+        RecvFlags::empty(),
+    );
+    let message = setup("receive", message)?;
+    if message.bytes != 1 {
+        return Err(Failure::Setup("nothing was sent".to_owned()));
+    }
+    let files: Vec<OwnedFd> = control
+        .drain()
+        .filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(files) => Some(files),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    if files.is_empty() {
+        return Err(Failure::Refused(Errno::ACCESS));
+    }
+    Ok(())
+}
