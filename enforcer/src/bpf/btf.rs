@@ -175,13 +175,21 @@ impl<'a> Types<'a> {
 
     /// The kernel has a BPF-LSM attach point of that name.
     pub(super) fn has_function(&self, name: &str) -> bool {
+        self.functions().any(|function| function == name)
+    }
+
+    /// Names of the kernel's functions.
+    pub(super) fn functions(&self) -> impl Iterator<Item = &str> {
         const FUNC: u32 = 12;
-        self.offsets.iter().any(|at| {
-            let at = *at as usize;
-            read(self.data, at + 4).is_some_and(|info| info >> 24 & 0x1f == FUNC)
-                && read(self.data, at)
-                    .is_some_and(|label| string(self.strings, label) == name.as_bytes())
-        })
+        self.offsets
+            .iter()
+            .filter_map(|at| {
+                let at = *at as usize;
+                let info = read(self.data, at + 4)?;
+                let name = string(self.strings, read(self.data, at)?);
+                (info >> 24 & 0x1f == FUNC).then_some(name)
+            })
+            .filter_map(|name| std::str::from_utf8(name).ok())
     }
 }
 

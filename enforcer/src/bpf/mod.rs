@@ -5,6 +5,7 @@
 
 mod bindings;
 mod btf;
+mod coverage;
 mod environment;
 mod error;
 mod handover;
@@ -28,6 +29,7 @@ use bartizan_abi::op::Ops;
 
 use bindings::Bindings;
 pub use btf::BtfError;
+pub use coverage::unknown_hooks;
 pub use error::{LoadError, MapError};
 pub use handover::Predecessor;
 use inner::Template;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use bartizan_abi::op::Ops;
-use bartizan_enforcer::bpf::Kernel;
+use bartizan_enforcer::bpf::{self, Kernel};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
 };
@@ -43,6 +43,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("start-up/without_privileges", without_privileges),
         later,
         programs,
+        Case::new("start-up/no_hook_is_unknown", no_hook_is_unknown),
     ]
 }
 
@@ -59,6 +60,17 @@ fn all_programs(_: &Context) -> Result<()> {
     let (name, most) = programs.last().context("nothing is attached")?;
     let most = most.context("the kernel doesn't count")?;
     ensure!(most <= BUDGET, "{name} takes {most} instructions to verify");
+    Ok(())
+}
+
+/// What this kernel can do to files, programs and sockets is judged, or it is said why not.
+fn no_hook_is_unknown(_: &Context) -> Result<()> {
+    let unknown = bpf::unknown_hooks()?;
+    ensure!(
+        unknown.is_empty(),
+        "neither judged nor out of scope for a reason: {}",
+        unknown.join(", ")
+    );
     Ok(())
 }
 
