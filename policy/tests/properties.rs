@@ -9,7 +9,7 @@ use std::cell::Cell;
 
 use bartizan_abi::verdict::Outcome;
 use bartizan_crds::RuleMapSpec;
-use bartizan_policy::compile::compile;
+use bartizan_policy::compile::{CompileError, compile};
 use bartizan_policy::evaluate::{check_table, evaluate};
 use bartizan_policy::operation::{Request, Verdict};
 use bartizan_policy::rule_map::{Effect, Mode, RuleMap};
@@ -88,7 +88,11 @@ proptest! {
     #[test]
     fn compiled_tables_say_what_the_reference_says(decisions in decisions()) {
         let (case, requests) = make(&decisions);
-        let table = compile(&case.map).expect("a few dozen patterns always fit");
+        let compiled = compile(&case.map);
+        // One rule map in ten thousand has globs that are refused. Many such would fail the
+        // test as well.
+        prop_assume!(!matches!(compiled, Err(CompileError::StateExplosion { .. })));
+        let table = compiled.expect("a few dozen patterns fit in every other way");
         prop_assert_eq!(check_table(&table), Ok(()));
         for request in &requests {
             prop_assert_eq!(
