@@ -210,6 +210,30 @@ fn impossible_cidrs_and_ports() {
 }
 
 #[test]
+fn names_of_unix_sockets_are_paths_or_behind_an_at() {
+    check(
+        "  network:
+    deny:
+      - unix: [run/x, '@', '@a*b', /run/x]
+        ports: [1]
+      - { unix: ['@a'], sockets: [Unix] }
+",
+        &[
+            "p.yaml:8:16: spec.network.deny[0].unix[0]: `run/x` is not absolute: start with `/`, \
+             or with `**/` for any directory",
+            "p.yaml:8:23: spec.network.deny[0].unix[1]: `@` names no socket: write `@*` for every \
+             abstract name",
+            "p.yaml:8:28: spec.network.deny[0].unix[2]: `@a*b` has a `*` before its end: only the \
+             end of an abstract name can be open",
+            "p.yaml:9:9: spec.network.deny[0].ports: `ports` is about IP addresses and `unix` \
+             about Unix sockets: write two rules",
+            "p.yaml:10:11: spec.network.deny[1].unix: `unix` is about addresses and `sockets` \
+             about creating sockets: write two rules",
+        ],
+    );
+}
+
+#[test]
 fn capabilities_are_written_as_in_kubernetes() {
     check(
         "  capabilities: { deny: [{ capabilities: [CAP_NET_RAW, bpf, NET_RWA, ALL, FLY] }] }\n",
