@@ -146,6 +146,10 @@ fn what_is_wrong_is_said_with_its_place() {
             "about creating sockets: write two rules",
         ),
         (
+            "{ selector: {}, network: { deny: [{ unix: ['@x'], ports: [1] }] } }",
+            "`unix` about Unix sockets: write two rules",
+        ),
+        (
             "{ selector: {}, capabilities: { deny: [{ capabilities: [CAP_NET_RAW] }] } }",
             "capabilities are written without `CAP_`",
         ),
