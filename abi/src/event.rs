@@ -60,7 +60,7 @@ pub struct Event {
     /// Address: [`crate::address::Address::low`].
     pub low: u64,
     /// Address: port | protocol << 16 | v6 << 24. Socket: family | type << 16.
-    /// Capability: its number.
+    /// Capability: its number. Ptrace: the other process's id. Bpf: the command.
     pub detail: u32,
     /// Zero.
     pub pad: u32,

@@ -18,6 +18,8 @@ pub enum Category {
     Network = 2,
     /// Capabilities.
     Capabilities = 3,
+    /// What a policy restricts as a whole.
+    Restrict = 4,
 }
 
 macro_rules! operations {
@@ -84,6 +86,18 @@ operations! {
     Accept = 21, "Accept", Network;
     /// Using a capability.
     Capable = 24, "Capable", Capabilities;
+    /// Changing mounts: mounting, unmounting, moving, pivoting, changing their flags.
+    Mount = 25, "Mount", Restrict;
+    /// Tracing another process, or reading or writing its memory.
+    Ptrace = 26, "Ptrace", Restrict;
+    /// Any call of `bpf(2)`.
+    Bpf = 27, "Bpf", Restrict;
+    /// Making a user namespace.
+    UserNamespace = 28, "UserNamespace", Restrict;
+    /// Loading code into the kernel: modules, by request of the kernel too, and kernels.
+    ModuleLoad = 29, "ModuleLoad", Restrict;
+    /// Setting up an `io_uring`.
+    IoUring = 30, "IoUring", Restrict;
 }
 
 impl Operation {

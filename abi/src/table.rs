@@ -25,7 +25,7 @@ use crate::limits::TABLE_SIZE;
 /// "BRZT", little-endian.
 pub const MAGIC: u32 = 0x545a_5242;
 /// Layout version; a table of another one is not loaded.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Bytes behind [`TABLE_SIZE`] in the kernel's value, so that a record at any masked
 /// offset, or a literal at any masked place of its slot, can be read whole.
@@ -74,6 +74,8 @@ pub mod header {
     /// `u32`: offset of the row ops: per row, operations that it may deny or report for
     /// some caller. What isn't there it allows, whoever calls.
     pub const ROW_OPS: u32 = 100;
+    /// `u32`: row of all operations of [`crate::op::Category::Restrict`].
+    pub const RESTRICT_ROW: u32 = 104;
     /// `u16` x 32: rule of an enforced default, by operation number.
     pub const DEFAULT_RULES_ENFORCE: u32 = 128;
     /// `u16` x 32: rule of an audited default.

@@ -21,6 +21,7 @@
 mod definitions;
 mod enforcement;
 mod policy;
+mod restrict;
 mod rule;
 mod rule_map;
 mod selector;
@@ -35,6 +36,7 @@ pub use policy::{
     ClusterSecurityPolicy, ClusterSecurityPolicySpec, DefaultAction, Mode, Rules, SecurityPolicy,
     SecurityPolicySpec, Startup,
 };
+pub use restrict::{RestrictedOperation, Restriction, Restrictions};
 pub use rule::{
     CapabilityRule, FileOperation, FileRule, IpProtocol, NetworkOperation, NetworkRule, Port,
     ProcessRule, RuleHead, Socket,

@@ -4,6 +4,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::restrict::Restrictions;
 use crate::rule::{CapabilityRule, FileRule, NetworkRule, ProcessRule};
 use crate::selector::LabelSelector;
 use crate::status::PolicyStatus;
@@ -100,6 +101,9 @@ pub struct SecurityPolicySpec {
     /// Using Linux capabilities.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<Rules<CapabilityRule>>,
+    /// Operations that are denied as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restrict: Option<Restrictions>,
 }
 
 /// A policy for pods of several namespaces.

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::Mode;
+use crate::restrict::RestrictedOperation;
 use crate::rule::{FileOperation, IpProtocol, NetworkOperation};
 
 /// The linked rules of one kind of container: policies in the order in which they are judged,
@@ -63,7 +64,7 @@ pub struct LinkedPolicy {
 }
 
 /// A rule in a rule map; exactly one of `process`, `files`, `network`, `unix`,
-/// `sockets`, `capabilities` and `everything` says what it matches.
+/// `sockets`, `capabilities`, `restrict` and `everything` says what it matches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LinkedRule {
@@ -89,6 +90,10 @@ pub struct LinkedRule {
     /// Capabilities.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<LinkedCapabilities>,
+    /// An operation as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RestrictedOperation")]
+    pub restrict: Option<RestrictedOperation>,
     /// Whatever no rule of this category allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub everything: Option<RuleCategory>,

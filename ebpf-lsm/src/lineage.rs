@@ -18,6 +18,7 @@ use bartizan_abi::containers::SANDBOX;
 use bartizan_abi::maps::{SETUP_LIMIT, Stat, TASK_CONTAINER, TASK_SETUP, TaskState};
 
 use crate::cgroup::{container_of, id, is_unified};
+use crate::hooks::restrict::is_tracing_denied;
 use crate::identity::{listed, workload_of};
 use crate::kernel::{
     CSS_SET_CGROUP, Object, TASK_CGROUPS, TASK_TGID, address, current, errno_eperm, load, root_of,
@@ -158,18 +159,21 @@ pub fn sched_process_exec(_: BtfTracePointContext) -> i32 {
 }
 
 /// Nobody in a container may trace, or read or write the memory of, a task in SETUP: it
-/// could make it do things unjudged.
+/// could make it do things unjudged. Who may trace others is for the rules to say.
 #[lsm(hook = "ptrace_access_check")]
 pub fn ptrace_access_check(ctx: LsmContext) -> i32 {
     let target: Object = ctx.arg(0);
-    let tracer = current();
-    if setup_of(target).is_none() || setup_of(tracer).is_some() {
-        return 0;
-    }
-    if is_inside(cgroup_of(tracer)) {
+    if is_guarded(target) || is_tracing_denied(target, ctx.arg(1)) {
         return errno_eperm();
     }
     0
+}
+
+/// A task in SETUP is asked for by one that isn't, from inside a container.
+#[inline(always)]
+fn is_guarded(target: Object) -> bool {
+    let tracer = current();
+    setup_of(target).is_some() && setup_of(tracer).is_none() && is_inside(cgroup_of(tracer))
 }
 
 /// Whether the current task is a runtime's at setting a container up, so that what would

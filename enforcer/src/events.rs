@@ -70,6 +70,10 @@ pub enum Target {
     },
     /// A capability number.
     Capability(u32),
+    /// Another process, by its id in the initial pid namespace.
+    Process(u32),
+    /// A command of `bpf(2)`.
+    BpfCommand(u32),
 }
 
 /// A path as the kernel found it.
@@ -184,6 +188,8 @@ impl Record<'_> {
                 kind: (detail >> 16) as u16,
             },
             Operation::Capable => Target::Capability(detail),
+            Operation::Ptrace => Target::Process(detail),
+            Operation::Bpf => Target::BpfCommand(detail),
             op if op.bit() & ADDRESS_OPS != 0 && !self.has_target_path() => {
                 let high = self.u64(offset_of!(Event, high));
                 let low = self.u64(offset_of!(Event, low));

@@ -114,8 +114,9 @@ pub fn compile(map: &RuleMap) -> Result<Vec<u8>, CompileError> {
         .iter()
         .map(|tags| rows.number(tags.clone(), Vec::new()))
         .collect();
+    let restrictions = rows.number(rules.restrictions.clone(), Vec::new());
 
-    let (fields, short_fields) = head::fields(map, unresolved, &capabilities);
+    let (fields, short_fields) = head::fields(map, unresolved, &capabilities, restrictions);
     let entries: Vec<LiteralEntry<'_>> = rules
         .names
         .literals()

@@ -114,6 +114,9 @@ fn object_rows(table: Bytes<'_>, operation: Operation, object: &Object) -> Optio
         (Category::Capabilities, Object::Capability(number)) => {
             Rows::one(capability_row(table, u32::from(*number)))
         }
+        (Category::Restrict, Object::Anything) => {
+            Rows::one(table.header().u32(header::RESTRICT_ROW))
+        }
         _ => return None,
     })
 }

@@ -33,7 +33,7 @@ pub struct Explanation {
     /// [`Operation::name`](bartizan_abi::op::Operation::name).
     pub operation: &'static str,
     /// What it is done to: a path (see [`push_path`]), an address and port, a socket, a
-    /// capability.
+    /// capability, or `anything`.
     pub target: String,
     /// The calling executable, if one was given.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -224,6 +224,7 @@ pub fn target(object: &Object) -> String {
             format!("{family} {}", word(socket::kind_name(*kind), *kind))
         }
         Object::Capability(number) => word(capability::name(*number), *number),
+        Object::Anything => "anything".to_owned(),
     }
 }
 

@@ -27,6 +27,7 @@ pub mod printable;
 pub mod published;
 pub mod reference;
 pub mod request;
+mod restriction;
 pub mod rule_map;
 pub mod selector;
 pub mod socket;

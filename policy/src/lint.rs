@@ -171,6 +171,7 @@ fn matches_all(wide: &Matcher, narrow: &Matcher) -> bool {
                 capabilities: narrow,
             },
         ) => narrow.iter().all(|capability| wide.contains(capability)),
+        (Matcher::Restrict(one), Matcher::Restrict(other)) => one == other,
         _ => false,
     }
 }

@@ -63,6 +63,8 @@ pub enum Object {
     },
     /// A capability number; with Capable.
     Capability(u8),
+    /// Whatever it is; with operations of the category Restrict.
+    Anything,
 }
 
 /// One operation to judge.

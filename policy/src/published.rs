@@ -82,6 +82,7 @@ fn published_rule(rule: &Rule) -> LinkedRule {
         unix: None,
         sockets: None,
         capabilities: None,
+        restrict: None,
         everything: None,
         from: texts(&rule.from),
         except_from: texts(&rule.except_from),
@@ -148,12 +149,17 @@ fn published_rule(rule: &Rule) -> LinkedRule {
                 names: capabilities.iter().map(name).collect(),
             });
         }
+        Matcher::Restrict(operation) => {
+            let word = from_word(operation.name());
+            published.restrict = Some(word.expect("API and kernel share these words"));
+        }
         Matcher::Default(category) => {
             published.everything = Some(match category {
                 Category::Process => RuleCategory::Process,
                 Category::Files => RuleCategory::Files,
                 Category::Network => RuleCategory::Network,
                 Category::Capabilities => RuleCategory::Capabilities,
+                Category::Restrict => unreachable!("`restrict` has no default"),
             });
         }
     }
@@ -267,7 +273,8 @@ mod tests {
              `**/` for any directory",
         );
         let one = "spec.policies[0].rules[0]: exactly one of `process`, `files`, `network`, `unix`, \
-                   `sockets`, `capabilities` and, for DefaultDeny, `everything` is needed";
+                   `sockets`, `capabilities`, `restrict` and, for DefaultDeny, `everything` is \
+                   needed";
         check(|rule| rule.process = None, one);
         check(|rule| rule.everything = Some(RuleCategory::Files), one);
         check(|rule| rule.effect = RuleEffect::DefaultDeny, one);

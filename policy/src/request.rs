@@ -12,7 +12,7 @@ use crate::excerpt::excerpt;
 use crate::nearest::{nearest, suggestion};
 use crate::operation::{Caller, Name, Object, Request, UnixSocket};
 use crate::printable::push_path;
-use crate::{capability, socket};
+use crate::{capability, restriction, socket};
 
 pub use error::RequestError;
 
@@ -32,6 +32,8 @@ accept PROTOCOL ADDRESS:PORT    take a connection at the address of a listening 
 socket FAMILY TYPE              create a socket (unix, inet, inet6, netlink, packet, ...;
                                 stream, dgram, raw, seqpacket)
 capability NAME                 use a capability, such as NET_RAW
+restrict FIELD                  do what a field of `restrict` can deny: mounts, ptrace, bpf,
+                                userNamespaces, moduleLoad, ioUring
 
 With --by PATH the caller is that program; without, one that is in no `from` and no
 `exceptFrom`. PATH is absolute, or `unnamed` for what has no name: a memfd, a deleted
@@ -106,7 +108,7 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Words<'a, I> {
     }
 
     fn operation(&mut self, owned: bool) -> Result<(Operation, Object), RequestError> {
-        const FIRST: [&str; 10] = [
+        const FIRST: [&str; 11] = [
             "exec",
             "map",
             "file",
@@ -117,6 +119,7 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Words<'a, I> {
             "accept",
             "socket",
             "capability",
+            "restrict",
         ];
         self.first = text(self.words.next().ok_or(RequestError::Empty)?)?;
         Ok(match self.first.to_ascii_lowercase().as_str() {
@@ -130,6 +133,7 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Words<'a, I> {
             "accept" => (Operation::Accept, self.address()?),
             "socket" => (Operation::Socket, self.socket()?),
             "capability" => (Operation::Capable, self.capability()?),
+            "restrict" => (self.restricted()?, Object::Anything),
             _ => {
                 return Err(RequestError::Operation {
                     word: excerpt(self.first).into_owned(),
@@ -163,6 +167,19 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Words<'a, I> {
                     suggestion: suggestion(word, &lower),
                 }
             })
+    }
+
+    fn restricted(&mut self) -> Result<Operation, RequestError> {
+        let word = self.take_text("a field such as `mounts`")?;
+        let mut fields = restriction::FIELDS.iter();
+        let field = fields.find(|(field, _)| field.eq_ignore_ascii_case(word));
+        field.map(|(_, operation)| *operation).ok_or_else(|| {
+            let known: Vec<&str> = restriction::fields().collect();
+            RequestError::Operation {
+                word: format!("restrict {}", excerpt(word)),
+                suggestion: suggestion(word, &known),
+            }
+        })
     }
 
     fn address(&mut self) -> Result<Object, RequestError> {

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use bartizan_abi::op::{Category, Ops};
+use bartizan_abi::op::{Category, Operation, Ops};
 
 use crate::pattern::Pattern;
 use crate::unix::AbstractName;
@@ -139,6 +139,8 @@ pub enum Matcher {
         /// Any of them matches.
         capabilities: Vec<u8>,
     },
+    /// An operation of [`Category::Restrict`], whatever it is done to.
+    Restrict(Operation),
     /// Everything of a category (only with [`Effect::DefaultDeny`]).
     Default(Category),
 }
@@ -151,6 +153,7 @@ impl Matcher {
             Self::Files { .. } => Category::Files,
             Self::Network { .. } | Self::Unix { .. } | Self::Sockets { .. } => Category::Network,
             Self::Capabilities { .. } => Category::Capabilities,
+            Self::Restrict(_) => Category::Restrict,
             Self::Default(category) => *category,
         }
     }

@@ -110,6 +110,7 @@ fn the_help_teaches_the_operations() {
     for text in [
         "exec PATH",
         "capability NAME",
+        "restrict FIELD",
         "bartizan explain -f policies/ exec /usr/bin/apt",
     ] {
         assert!(

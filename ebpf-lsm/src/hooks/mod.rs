@@ -5,5 +5,6 @@ mod exec;
 mod file;
 mod map;
 mod name;
+pub mod restrict;
 mod socket;
 mod unix;

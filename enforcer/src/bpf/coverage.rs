@@ -75,10 +75,6 @@ pub(super) const OUT_OF_SCOPE: &[(&str, &str)] = &[
     ("inode_getsecurity", BOOKKEEPING),
     ("inode_getxattr", METADATA),
     ("inode_init_security", BOOKKEEPING),
-    (
-        "inode_init_security_anon",
-        "an object without a name or content of its own",
-    ),
     ("inode_invalidate_secctx", BOOKKEEPING),
     ("inode_killpriv", "the kernel's own removal of privileges"),
     ("inode_link", BY_PATH),

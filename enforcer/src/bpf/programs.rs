@@ -30,6 +30,8 @@ const fn hook(name: &'static str, ops: Ops) -> Hook {
 const OPEN: Ops = Operation::Read.bit() | Operation::Write.bit() | Operation::Append.bit();
 const CREATE: Ops = Operation::Create.bit();
 const DELETE: Ops = Operation::Delete.bit();
+const MOUNT: Ops = Operation::Mount.bit();
+const MODULE_LOAD: Ops = Operation::ModuleLoad.bit();
 
 pub(super) const HOOKS: &[Hook] = &[
     hook("bprm_check_security", Operation::Exec.bit()),
@@ -70,7 +72,19 @@ pub(super) const HOOKS: &[Hook] = &[
     hook("unix_may_send", Operation::Send.bit()),
     hook("socket_listen", Operation::Listen.bit()),
     hook("socket_accept", Operation::Accept.bit()),
-    hook("capable", Operation::Capable.bit()),
+    hook("capable", Operation::Capable.bit() | MOUNT),
+    hook("sb_mount", MOUNT),
+    hook("sb_umount", MOUNT),
+    hook("sb_pivotroot", MOUNT),
+    hook("move_mount", MOUNT),
+    // The guard judges all other ways to trace.
+    hook("ptrace_traceme", Operation::Ptrace.bit()),
+    hook("bpf", Operation::Bpf.bit()),
+    hook("userns_create", Operation::UserNamespace.bit()),
+    hook("kernel_read_file", MODULE_LOAD),
+    hook("kernel_load_data", MODULE_LOAD),
+    hook("kernel_module_request", MODULE_LOAD),
+    hook("inode_init_security_anon", Operation::IoUring.bit()),
 ];
 
 /// Tracepoints that keep labels and lineages right; always attached.
@@ -82,7 +96,7 @@ pub(super) const TRACEPOINTS: &[&str] = &[
     "sched_process_exec",
 ];
 
-/// Guards tasks in set-up; always attached.
+/// Guards tasks in set-up, and judges tracing; always attached.
 const GUARD: &str = "ptrace_access_check";
 
 /// Programs that are always attached. The guard first: nobody is in set-up before the

@@ -135,6 +135,7 @@ fn names(matcher: &Matcher, operation: Operation) -> bool {
         | Matcher::Unix { operations, .. } => operations & operation.bit() != 0,
         Matcher::Sockets { .. } => operation == Operation::Socket,
         Matcher::Capabilities { .. } => operation == Operation::Capable,
+        Matcher::Restrict(restricted) => operation == *restricted,
         Matcher::Default(category) => {
             operation.category() == *category && operation != Operation::Map
         }

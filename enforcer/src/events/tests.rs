@@ -133,7 +133,7 @@ fn unix_sockets_are_decoded_from_their_path_or_name() {
 }
 
 #[test]
-fn socket_and_capability_are_decoded_from_detail() {
+fn sockets_capabilities_processes_and_commands_are_decoded_from_detail() {
     let socket = record(&[
         (offset_of!(Event, operation), &[Operation::Socket as u8]),
         (
@@ -153,6 +153,21 @@ fn socket_and_capability_are_decoded_from_detail() {
         (offset_of!(Event, detail), &13_u32.to_ne_bytes()),
     ]);
     assert_eq!(decode(&capable).unwrap().target, Target::Capability(13));
+    for (operation, target) in [
+        (Operation::Ptrace, Target::Process(7)),
+        (Operation::Bpf, Target::BpfCommand(7)),
+        (Operation::IoUring, Target::File(None)),
+    ] {
+        let restricted = record(&[
+            (offset_of!(Event, operation), &[operation as u8]),
+            (offset_of!(Event, detail), &7_u32.to_ne_bytes()),
+            (
+                offset_of!(Event, target) + offset_of!(PathBytes, flags),
+                &PATH_NONE.to_ne_bytes(),
+            ),
+        ]);
+        assert_eq!(decode(&restricted).unwrap().target, target);
+    }
 }
 
 #[test]

@@ -36,7 +36,8 @@ pub fn path_text<'a>(path: &Path, point: impl Fn(u32) -> Option<&'a [u8]>) -> St
     text
 }
 
-/// The object of an operation; `None` for a file that the kernel had no path of.
+/// The object of an operation; `None` for a file that the kernel had no path of, and for
+/// operations that have none.
 pub fn target_text<'a>(target: &Target, point: impl Fn(u32) -> Option<&'a [u8]>) -> Option<String> {
     Some(match target {
         Target::File(path) => path_text(path.as_ref()?, point),
@@ -71,6 +72,8 @@ pub fn target_text<'a>(target: &Target, point: impl Fn(u32) -> Option<&'a [u8]>)
             .ok()
             .and_then(capability::name)
             .map_or_else(|| number.to_string(), str::to_owned),
+        Target::Process(id) => format!("process {id}"),
+        Target::BpfCommand(number) => format!("command {number}"),
     })
 }
 
@@ -161,6 +164,8 @@ mod tests {
             r"@x\\\xff"
         );
         assert_eq!(text(Target::Capability(13)).unwrap(), "NET_RAW");
+        assert_eq!(text(Target::Process(42)).unwrap(), "process 42");
+        assert_eq!(text(Target::BpfCommand(5)).unwrap(), "command 5");
         assert_eq!(text(Target::File(None)), None);
     }
 }

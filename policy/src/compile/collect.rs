@@ -30,6 +30,8 @@ pub(super) struct Collected<'a> {
     pub(super) exempt: Option<Tag>,
     /// By capability number.
     pub(super) capabilities: Vec<Vec<Tag>>,
+    /// Rules about operations as a whole.
+    pub(super) restrictions: Vec<Tag>,
     /// Patterns by origin, with their rules.
     pub(super) origins: Vec<(usize, &'a Pattern)>,
     lists: Interner<Vec<&'a [Component]>>,
@@ -53,6 +55,7 @@ impl<'a> Collected<'a> {
             sockets: Vec::new(),
             exempt: None,
             capabilities: vec![Vec::new(); CAPABILITIES],
+            restrictions: Vec::new(),
             origins: Vec::new(),
             lists: Interner::new(),
         };
@@ -129,6 +132,10 @@ impl<'a> Collected<'a> {
                         }
                     }
                 }
+            }
+            Matcher::Restrict(_) => {
+                let tag = tag(self, Category::Restrict);
+                self.restrictions.extend(tag);
             }
             Matcher::Default(category) => {
                 let denies = rule.effect == Effect::DefaultDeny;

@@ -77,6 +77,7 @@ impl Classes {
             (Matcher::Capabilities { .. }, Category::Capabilities) => {
                 (Operation::Capable.bit(), false)
             }
+            (Matcher::Restrict(operation), Category::Restrict) => (operation.bit(), false),
             _ => return None,
         };
         let moved = named && denies;
@@ -130,6 +131,7 @@ pub(super) fn judged(rule: &Rule) -> Ops {
         }
         (Matcher::Sockets { .. }, _) => Operation::Socket.bit(),
         (Matcher::Capabilities { .. }, _) => Operation::Capable.bit(),
+        (Matcher::Restrict(operation), _) => operation.bit(),
         (Matcher::Default(category), _) => category_ops(*category),
     };
     match (&rule.matcher, rule.effect) {

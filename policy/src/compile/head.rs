@@ -11,11 +11,17 @@ use crate::rule_map::{Effect, Matcher, Mode, RuleMap};
 pub(super) type Fields = (Vec<(u32, u32)>, Vec<(u32, u16)>);
 
 /// The fields of a rule map, with the rows of programs and of files without a name and
-/// the rows of capabilities.
-pub(super) fn fields(map: &RuleMap, unresolved: [u32; 2], capabilities: &[u32]) -> Fields {
+/// the rows of capabilities and of what is restricted.
+pub(super) fn fields(
+    map: &RuleMap,
+    unresolved: [u32; 2],
+    capabilities: &[u32],
+    restrictions: u32,
+) -> Fields {
     let mut fields = vec![
         (header::UNRESOLVED_ROWS, unresolved[0]),
         (header::UNRESOLVED_ROWS + 4, unresolved[1]),
+        (header::RESTRICT_ROW, restrictions),
         (
             header::JUDGED,
             map.rules

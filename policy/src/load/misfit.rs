@@ -67,6 +67,7 @@ fn elsewhere(word: &str, words: &[&str]) -> Option<&'static str> {
         Category::Network => Some("an operation of `network` rules"),
         Category::Process => Some("what every `process` rule is about"),
         Category::Capabilities => Some("what every `capabilities` rule is about"),
+        Category::Restrict => Some("for `restrict` to deny"),
     }
 }
 

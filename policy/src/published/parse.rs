@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 
 use bartizan_abi::op::{ADDRESS_OPS, Category, FILE_OPS, Operation, Ops};
 use bartizan_crds::{
-    IpProtocol, LinkedAddresses, LinkedRule, RuleCategory, RuleEffect, RuleMapSpec,
+    IpProtocol, LinkedAddresses, LinkedRule, RestrictedOperation, RuleCategory, RuleEffect,
+    RuleMapSpec,
 };
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -67,6 +68,7 @@ fn matcher(rule: &LinkedRule, field: &FieldPath) -> Result<Matcher, Problem> {
         unix,
         sockets,
         capabilities,
+        restrict,
         everything,
         effect,
         ..
@@ -74,7 +76,7 @@ fn matcher(rule: &LinkedRule, field: &FieldPath) -> Result<Matcher, Problem> {
     let unclear = || Problem {
         field: field.clone(),
         message: "exactly one of `process`, `files`, `network`, `unix`, `sockets`, \
-                  `capabilities` and, for DefaultDeny, `everything` is needed"
+                  `capabilities`, `restrict` and, for DefaultDeny, `everything` is needed"
             .to_owned(),
     };
     if everything.is_some() != (*effect == RuleEffect::DefaultDeny) {
@@ -87,40 +89,53 @@ fn matcher(rule: &LinkedRule, field: &FieldPath) -> Result<Matcher, Problem> {
         unix,
         sockets,
         capabilities,
+        restrict,
         everything,
     ) {
-        (Some(programs), None, None, None, None, None, None) => Matcher::Process {
+        (Some(programs), None, None, None, None, None, None, None) => Matcher::Process {
             paths: patterns(&programs.paths, &field.key("process").key("paths"))?,
         },
-        (None, Some(files), None, None, None, None, None) => Matcher::Files {
+        (None, Some(files), None, None, None, None, None, None) => Matcher::Files {
             paths: patterns(&files.paths, &field.key("files").key("paths"))?,
             operations: operations(&files.operations, FILE_OPS),
         },
-        (None, None, Some(network), None, None, None, None) => {
+        (None, None, Some(network), None, None, None, None, None) => {
             addresses(network, &field.key("network"))?
         }
-        (None, None, None, Some(unix), None, None, None) => unix_sockets(
+        (None, None, None, Some(unix), None, None, None, None) => unix_sockets(
             operations(&unix.operations, ADDRESS_OPS),
             each(&unix.names, &field.key("unix").key("names"), |text| {
                 UnixName::parse(text).map_err(|error| error.to_string())
             })?,
         ),
-        (None, None, None, None, Some(sockets), None, None) => Matcher::Sockets {
+        (None, None, None, None, Some(sockets), None, None, None) => Matcher::Sockets {
             kinds: sockets.kinds.iter().map(|kind| (*kind).into()).collect(),
         },
-        (None, None, None, None, None, Some(capabilities), None) => Matcher::Capabilities {
+        (None, None, None, None, None, Some(capabilities), None, None) => Matcher::Capabilities {
             capabilities: each(
                 &capabilities.names,
                 &field.key("capabilities").key("names"),
                 |name| capability::number(name).ok_or_else(|| format!("no capability `{name}`")),
             )?,
         },
-        (None, None, None, None, None, None, Some(category)) => Matcher::Default(match category {
-            RuleCategory::Process => Category::Process,
-            RuleCategory::Files => Category::Files,
-            RuleCategory::Network => Category::Network,
-            RuleCategory::Capabilities => Category::Capabilities,
-        }),
+        (None, None, None, None, None, None, None, Some(category)) => {
+            Matcher::Default(match category {
+                RuleCategory::Process => Category::Process,
+                RuleCategory::Files => Category::Files,
+                RuleCategory::Network => Category::Network,
+                RuleCategory::Capabilities => Category::Capabilities,
+            })
+        }
+        (None, None, None, None, None, None, Some(restricted), None) => {
+            Matcher::Restrict(match restricted {
+                RestrictedOperation::Mount => Operation::Mount,
+                RestrictedOperation::Ptrace => Operation::Ptrace,
+                RestrictedOperation::Bpf => Operation::Bpf,
+                RestrictedOperation::UserNamespace => Operation::UserNamespace,
+                RestrictedOperation::ModuleLoad => Operation::ModuleLoad,
+                RestrictedOperation::IoUring => Operation::IoUring,
+            })
+        }
         _ => return Err(unclear()),
     };
     Ok(matcher)

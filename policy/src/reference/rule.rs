@@ -18,7 +18,10 @@ pub(super) fn matches(rule: &Rule, request: &Request) -> bool {
         Matcher::Process { paths } | Matcher::Files { paths, .. } | Matcher::Unix { paths, .. } => {
             paths
         }
-        Matcher::Network { .. } | Matcher::Sockets { .. } | Matcher::Capabilities { .. } => {
+        Matcher::Network { .. }
+        | Matcher::Sockets { .. }
+        | Matcher::Capabilities { .. }
+        | Matcher::Restrict(_) => {
             return object_matches(&rule.matcher, request) && caller_matches(rule, request);
         }
         Matcher::Default(category) => return default_covers(*category, request),
@@ -72,7 +75,8 @@ pub(super) fn object_is_unresolved(request: &Request) -> bool {
         Object::Unix(UnixSocket::Abstract(_))
         | Object::Address { .. }
         | Object::Socket { .. }
-        | Object::Capability(_) => false,
+        | Object::Capability(_)
+        | Object::Anything => false,
     }
 }
 
@@ -100,11 +104,12 @@ fn listed(matcher: &Matcher) -> Ops {
         }
         Matcher::Sockets { .. } => Operation::Socket.bit(),
         Matcher::Capabilities { .. } => Operation::Capable.bit(),
+        Matcher::Restrict(operation) => operation.bit(),
         Matcher::Default(_) => 0,
     }
 }
 
-/// Whether the object is what a rule of `network` or `capabilities` is about.
+/// Whether the object is what a rule that isn't about paths is about.
 fn object_matches(matcher: &Matcher, request: &Request) -> bool {
     if listed(matcher) & request.operation.bit() == 0 {
         return false;
@@ -148,6 +153,7 @@ fn object_matches(matcher: &Matcher, request: &Request) -> bool {
         (Matcher::Capabilities { capabilities }, Object::Capability(number)) => {
             capabilities.contains(number)
         }
+        (Matcher::Restrict(_), Object::Anything) => true,
         _ => false,
     }
 }

@@ -106,6 +106,9 @@ fn every_operation_has_its_words() {
         Operation::Capable,
         Object::Capability(13),
     );
+    let restricted = Operation::UserNamespace;
+    check("restrict userNamespaces", restricted, Object::Anything);
+    check("restrict usernamespaces", restricted, Object::Anything);
 }
 
 #[test]
@@ -143,6 +146,12 @@ fn what_is_no_operation_is_refused_with_the_reason() {
             "file raed /a",
             "unknown operation `file raed`, did you mean `read`?",
         ),
+        ("restrict", "`restrict` needs a field such as `mounts`"),
+        (
+            "restrict ptraec",
+            "unknown operation `restrict ptraec`, did you mean `ptrace`?",
+        ),
+        ("restrict bpf mounts", "unexpected `mounts`"),
         (
             "connect tcp 10.0.0.1",
             "`10.0.0.1` is no ADDRESS:PORT: write `10.0.0.1:443` or `[fd00::1]:443` (host names \

@@ -10,6 +10,7 @@ mod field;
 mod list;
 mod names;
 mod network;
+mod restrict;
 mod rules;
 
 use std::collections::{HashMap, HashSet};
@@ -97,6 +98,7 @@ fn policy(
         &at,
         &mut problems,
     ));
+    placed.extend(restrict::rules(spec.restrict, &at));
 
     // Reports name a rule by its name alone.
     let mut seen: HashMap<&str, &FieldPath> = HashMap::new();

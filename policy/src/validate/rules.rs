@@ -1,5 +1,5 @@
-//! Rules of the categories: from what users write to what they match. Those of `network`
-//! are in [`super::network`].
+//! Rules of the categories that have lists of them: from what users write to what they
+//! match. Those of `network` are in [`super::network`].
 
 use bartizan_abi::op::{Category, FILE_OPS, Operation, Ops};
 use bartizan_crds::{

@@ -8,11 +8,11 @@ use bartizan_policy::rule_map::{Cidr, Matcher};
 
 use super::Choices;
 use super::patterns::{self, Tree};
-use super::rules::Case;
+use super::rules::{Case, RESTRICTED};
 
 /// One request for a rule map.
 pub(crate) fn request(choices: &mut Choices, case: &Case) -> Request {
-    let (operation, object, about) = match choices.pick(10) {
+    let (operation, object, about) = match choices.pick(11) {
         0..=4 => file(choices, case),
         5 => address(choices, case),
         6 => unix(choices, case),
@@ -21,6 +21,7 @@ pub(crate) fn request(choices: &mut Choices, case: &Case) -> Request {
             let kind = choices.of(&[1, 2, 3, 5, 4, 10]);
             (Operation::Socket, Object::Socket { family, kind }, None)
         }
+        8 => (choices.of(&RESTRICTED), Object::Anything, None),
         _ => (
             Operation::Capable,
             Object::Capability(choices.pick(64) as u8),

@@ -30,6 +30,16 @@ struct Draft {
     callers: Vec<Tree>,
 }
 
+/// Operations that are restricted as a whole.
+pub(crate) const RESTRICTED: [Operation; 6] = [
+    Operation::Mount,
+    Operation::Ptrace,
+    Operation::Bpf,
+    Operation::UserNamespace,
+    Operation::ModuleLoad,
+    Operation::IoUring,
+];
+
 /// A rule map of at most `policies` policies with at most `rules` rules each.
 pub(crate) fn case(choices: &mut Choices, policies: usize, rules: usize) -> Case {
     let mut case = Case {
@@ -101,7 +111,7 @@ fn draft(choices: &mut Choices, policy: usize) -> Draft {
     let effect = choices.of(&[Effect::Deny, Effect::Allow, Effect::Audit, Effect::Deny]);
     let mut paths = Vec::new();
     let mut unless_owner = false;
-    let matcher = match choices.pick(9) {
+    let matcher = match choices.pick(10) {
         0..=2 => Matcher::Files {
             operations: operations(choices, FILE_OPS),
             paths: {
@@ -117,17 +127,19 @@ fn draft(choices: &mut Choices, policy: usize) -> Draft {
         7 => Matcher::Sockets {
             kinds: some(choices, socket_kind),
         },
+        8 => Matcher::Restrict(choices.of(&RESTRICTED)),
         _ => Matcher::Capabilities {
             capabilities: some(choices, |c| c.pick(41) as u8),
         },
     };
+    let asks_for_callers = !matches!(matcher, Matcher::Restrict(_));
     let mut callers = Vec::new();
     let mut from = Vec::new();
     let mut except_from = Vec::new();
-    if choices.one_in(4) {
+    if choices.one_in(4) && asks_for_callers {
         from = some_patterns(choices, &mut callers);
     }
-    if choices.one_in(4) {
+    if choices.one_in(4) && asks_for_callers {
         except_from = some_patterns(choices, &mut callers);
     }
     let name = String::new();

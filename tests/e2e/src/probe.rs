@@ -13,6 +13,7 @@ mod attempt;
 mod descriptor;
 mod hammer;
 mod operation;
+mod restricted;
 mod socket;
 
 use std::io::{self, BufRead as _, Write as _};

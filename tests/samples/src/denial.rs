@@ -31,6 +31,8 @@ impl Denial {
                 .target
                 .as_deref()
                 .is_some_and(|target| target.starts_with('?')),
+            // The log is more precise, where there is something to name.
+            Some("anything") => true,
             Some(path) if path.starts_with('/') => self.target.as_deref() == Some(path),
             // `TCP` as policies write it, `tcp` as operations are written.
             other => self.target.as_deref().map(str::to_lowercase) == other.map(str::to_lowercase),

@@ -199,6 +199,25 @@ fn capabilities_are_rows_of_their_own() {
 }
 
 #[test]
+fn restrictions_share_a_row_and_have_rules_of_their_own() {
+    let map = Map::new()
+        .rule(Effect::Deny, Matcher::Restrict(Operation::Ptrace), |_| ())
+        .rule(Effect::Deny, Matcher::Restrict(Operation::IoUring), |_| ());
+    let table = map.table();
+    for (operation, rule) in [
+        (Operation::Ptrace, Some(0)),
+        (Operation::IoUring, Some(1)),
+        (Operation::Mount, None),
+        (Operation::Bpf, None),
+    ] {
+        let verdict = table.ask(&request(operation, Object::Anything, "/x"));
+        assert_eq!(verdict.rule, rule, "{operation:?}");
+        let is_denied = verdict.outcome == Outcome::Deny;
+        assert_eq!(is_denied, rule.is_some(), "{operation:?}");
+    }
+}
+
+#[test]
 fn no_rules_make_a_table_that_allows() {
     let map = Map::new();
     let table = map.table();

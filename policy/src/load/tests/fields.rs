@@ -55,6 +55,24 @@ fn unknown_values_and_operations_of_other_categories() {
 }
 
 #[test]
+fn restrictions_are_fields_with_two_values() {
+    check(
+        "  restrict: { Mount: Deny, mounts: deny, ptrace: true, bpf: }
+  files: { deny: [{ paths: [/a], operations: [Ptrace] }] }
+",
+        &[
+            "p.yaml:6:15: spec.restrict.Mount: unknown field `Mount`, did you mean `mounts`?",
+            "p.yaml:6:36: spec.restrict.mounts: unknown value `deny`, did you mean `Deny`?",
+            "p.yaml:6:50: spec.restrict.ptrace: is `true` or `false`, but should be one of Allow, \
+             Deny",
+            "p.yaml:6:59: spec.restrict.bpf: is empty, but should be one of Allow, Deny",
+            "p.yaml:7:47: spec.files.deny[0].operations[0]: `Ptrace` is for `restrict` to deny; \
+             here are Read, Write, Append, Truncate, Create, Delete, Rename, Link, Chmod, Chown",
+        ],
+    );
+}
+
+#[test]
 fn wrong_types_say_what_to_write() {
     check(
         "  containers: web

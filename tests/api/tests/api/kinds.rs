@@ -154,6 +154,10 @@ fn what_is_wrong_is_said_with_its_place() {
             "capabilities are written without `CAP_`",
         ),
         (
+            "{ selector: {}, restrict: { mounts: deny } }",
+            "spec.restrict.mounts: Unsupported value: \"deny\"",
+        ),
+        (
             "{ selector: {}, message: \"two\\nlines\" }",
             "line breaks are not allowed",
         ),

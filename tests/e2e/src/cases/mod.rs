@@ -6,6 +6,7 @@ mod guest;
 mod mounts;
 mod names;
 mod pods;
+mod restrict;
 mod samples;
 mod standalone;
 mod start_up;
@@ -21,6 +22,7 @@ pub(crate) fn all() -> Vec<Case> {
         samples::cases(),
         bypass::cases(),
         mounts::cases(),
+        restrict::cases(),
         names::cases(),
         cgroup::cases(),
         pods::cases(),

@@ -43,6 +43,7 @@ spec:
   process: { default: Deny, allow: [{ paths: [/bin/entry] }] }
   files: { default: Deny, allow: [{ paths: [/data/open] }] }
   capabilities: { default: Deny, allow: [{ capabilities: [SYS_PTRACE] }] }
+  restrict: { mounts: Deny }
 ";
 
 /// Nothing runs at all.

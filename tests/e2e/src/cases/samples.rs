@@ -37,6 +37,7 @@ samples![
     "drop-capabilities",
     "dry-run",
     "egress-by-cidr",
+    "kernel-surface",
     "no-back-doors",
     "no-dropped-programs",
     "no-package-managers",

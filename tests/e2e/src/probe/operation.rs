@@ -69,6 +69,7 @@ pub(super) fn perform(words: &[&str]) -> Result<(), Failure> {
             net::socket(family, kind, None)?;
             Ok(())
         }
+        Object::Anything => super::attempt::perform_apart(request.operation.name()),
         Object::Capability(_) => super::operation::capability(words.get(1).copied().unwrap_or("")),
     }
 }
