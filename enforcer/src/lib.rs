@@ -26,6 +26,7 @@ pub mod mounts;
 pub mod node;
 pub mod nri;
 pub mod policies;
+mod privileges;
 pub mod protobuf;
 pub mod report;
 pub mod run;

@@ -20,6 +20,7 @@ use crate::failure::Failure;
 use crate::http;
 use crate::mounts::{self, MountTable};
 use crate::policies::Policies;
+use crate::privileges;
 use crate::report::Record;
 use crate::selftest::{self, Prober};
 use crate::sys::Readable;
@@ -61,6 +62,7 @@ pub fn run(args: &Run) -> Result<u8, Failure> {
             Ok(container)
         })
         .and_then(|container| {
+            privileges::drop_all_but(privileges::SIGNALS)?;
             let state = PolicyState {
                 policies: policies.len(),
                 ..PolicyState::default()

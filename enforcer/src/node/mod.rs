@@ -41,6 +41,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use rustix::thread::CapabilitySet;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 use tokio::time::sleep;
@@ -50,6 +51,7 @@ use crate::args::Node;
 use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::http;
+use crate::privileges;
 use crate::selftest::Prober;
 use hands::Hands;
 use work::Work;
@@ -62,6 +64,7 @@ pub fn run(args: &Node) -> Result<u8, Failure> {
     let denials = agent::denials(args.denials.as_deref())?;
     // Forks, so it comes before threads.
     let prober = Prober::start()?;
+    privileges::drop_all_but(CapabilitySet::empty())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
+use rustix::thread::CapabilitySet;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
 
@@ -19,6 +20,7 @@ use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::http;
 use crate::policies::Policies;
+use crate::privileges;
 use crate::selftest::{self, Prober};
 use crate::watch::Watch;
 use files::Files;
@@ -55,6 +57,7 @@ pub fn run(args: &Standalone) -> Result<u8, Failure> {
         ..PolicyState::default()
     };
     let files = Files::new(args.common.files.clone(), &policies);
+    privileges::drop_all_but(CapabilitySet::empty())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -160,6 +160,11 @@ impl Container {
         })
     }
 
+    /// The enforcer's process id.
+    pub(crate) fn enforcer(&self) -> u32 {
+        self.enforcer.id()
+    }
+
     /// The container's cgroup.
     pub(crate) fn cgroup(&self) -> &Path {
         &self.cgroup

@@ -1,5 +1,6 @@
 //! Machines on which the enforcer can't work: one sentence that says what to change.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use crate::agent::Place;
 use crate::case::{Case, Context, Guest};
+use crate::container::{Container, Identity, Root};
 use crate::kernel;
 
 const POLICY: &str = "\
@@ -44,7 +46,60 @@ pub(super) fn cases() -> Vec<Case> {
         later,
         programs,
         Case::new("start-up/no_hook_is_unknown", no_hook_is_unknown),
+        Case::new(
+            "start-up/an_enforcer_keeps_few_capabilities",
+            few_capabilities,
+        ),
     ]
+}
+
+/// `KILL`, and what its work takes: `DAC_OVERRIDE`, `SYS_PTRACE`, `SYS_ADMIN`, `PERFMON`, `BPF`.
+const KEPT: u64 = 1 << 5 | 1 << 1 | 1 << 19 | 1 << 21 | 1 << 38 | 1 << 39;
+
+/// The enforcer gives up what it doesn't need, its container has everything.
+fn few_capabilities(context: &Context) -> Result<()> {
+    let root = Root::new(context.scratch.join("root"))?;
+    let program = "/bin/probe";
+    root.program(program)?;
+    let policy = context.scratch.join("policy.yaml");
+    fs::write(&policy, POLICY)?;
+    let container = Container::start(context, &policy, &Identity::default(), &root, program)?;
+    let inside = fs::read_to_string(container.cgroup().join("cgroup.procs"))?;
+    let inside = inside.lines().next().context("the container is empty")?;
+    // It is ready, so the enforcer has started it.
+    let own = status("self")?;
+    let enforcer = status(&container.enforcer().to_string())?;
+    println!("enforcer: {enforcer:x?}, container: {:x?}", status(inside)?);
+    for field in ["CapEff:", "CapPrm:"] {
+        ensure!(
+            enforcer[field] == own[field] & KEPT,
+            "{field} of the enforcer"
+        );
+    }
+    ensure!(
+        enforcer["CapInh:"] == 0 && enforcer["CapAmb:"] == 0,
+        "it hands capabilities on"
+    );
+    ensure!(enforcer["NoNewPrivs:"] == 1, "it may get new privileges");
+    let container_has = status(inside)?;
+    for field in ["CapEff:", "CapPrm:", "CapBnd:", "NoNewPrivs:"] {
+        ensure!(
+            container_has[field] == own[field],
+            "{field} of the container"
+        );
+    }
+    container.finish()?;
+    Ok(())
+}
+
+/// The fields of a process's status that are numbers, capabilities among them.
+fn status(process: &str) -> Result<BTreeMap<String, u64>> {
+    let text = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let field = |line: &str| {
+        let (name, value) = line.split_once('\t')?;
+        Some((name.to_owned(), u64::from_str_radix(value.trim(), 16).ok()?))
+    };
+    Ok(text.lines().filter_map(field).collect())
 }
 
 /// Every program loads, and is verified with instructions to spare: a kernel's verifier
