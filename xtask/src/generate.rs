@@ -10,14 +10,15 @@ use crate::monitoring::reference;
 /// Tests that compare a file with the code, or write it: the package, and which test.
 ///
 /// As the same code does both, the two can't differ.
-const TESTS: [(&str, &[&str]); 3] = [
+const TESTS: [(&str, &[&str]); 4] = [
     ("bartizan-crds", &["--test", "generated"]),
     ("bartizan-enforcer", &["--test", "scrape"]),
     ("bartizan-operator", &["--lib", "scrape"]),
+    ("bartizan-e2e", &["catalogue"]),
 ];
 
-/// Writes the definitions of our kinds and their reference, what our programs export, and
-/// the reference of metrics.
+/// Writes the definitions of our kinds and their reference, what our programs export, the
+/// bypass catalogue, and the reference of metrics.
 pub(crate) fn all() -> Result<()> {
     for (package, test) in TESTS {
         run(cargo()

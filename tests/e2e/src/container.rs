@@ -8,7 +8,7 @@
 //! Other callers join as `docker exec` does: outside of the rules, so that a program may
 //! be a caller that the rules wouldn't let run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::chown;
@@ -209,7 +209,7 @@ impl Container {
         Ok(agent)
     }
 
-    /// Ends the container; everything it has reported.
+    /// Ends the container; everything it has reported, each once.
     pub(crate) fn finish(mut self) -> Result<Vec<Denial>> {
         self.callers.clear();
         for mut child in std::mem::take(&mut self.children) {
@@ -221,9 +221,11 @@ impl Container {
         ensure!(status.success(), "the enforcer ended with {status}");
         let text = fs::read_to_string(&self.denials).context("read the denials")?;
         println!("{text}");
-        text.lines()
-            .map(|line| serde_json::from_str(line).with_context(|| format!("no JSON: {line}")))
-            .collect()
+        let denials = text
+            .lines()
+            .map(|line| serde_json::from_str(line).with_context(|| format!("no JSON: {line}")));
+        let denials: BTreeSet<Denial> = denials.collect::<Result<_>>()?;
+        Ok(denials.into_iter().collect())
     }
 }
 

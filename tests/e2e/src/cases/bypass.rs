@@ -16,6 +16,7 @@ use bartizan_samples::{Denial, SERVE};
 use rustix::io::Errno;
 use rustix::net::{self, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
+use super::Technique;
 use crate::case::{Case, Context};
 use crate::container::{Container, Identity, Root};
 use crate::probe::{self, SECRET, TOOL, VAULT};
@@ -44,91 +45,172 @@ spec:
       - { name: not-by-heirs, paths: [/data/kept], operations: [Write], from: [/bin/good] }
 ";
 
+/// The case that makes all of these attempts.
+pub(super) const NAMES: &str = "bypass/no_other_name_leads_around_a_rule";
+
 /// The copy of the probe that makes the attempts.
 const CALLER: &str = "/bin/probe";
 
 /// Attempts that are refused with EACCES, by rule. One container makes all of a group.
-const REFUSED: [(&str, &[&str]); 5] = [
+pub(super) const REFUSED: [(&str, &[Technique]); 5] = [
     (
         "no-reading",
         &[
-            "read",
-            "read-relative",
-            "read-dots",
-            "read-openat",
-            "read-symlink",
-            "read-symlinked-directory",
-            "read-proc-root",
-            "read-proc-cwd",
-            "read-proc-fd",
-            "read-chroot",
-            "read-bind-mount",
-            "read-bind-mounted-file",
-            "read-detached-mount",
-            "read-new-namespaces",
-            "read-nested-cgroup",
-            "read-thread",
-            "link",
-            "rename",
-            "rename-directory",
-            "rename-mount-point",
-            "rename-exchange",
-            "rename-exchange-from",
+            ("read", "the path as rules have it"),
+            ("read-relative", "a relative path"),
+            ("read-dots", "a path with `.` and `..`"),
+            (
+                "read-openat",
+                "`openat` below a directory opened with `O_PATH`",
+            ),
+            ("read-symlink", "a symbolic link to the file"),
+            (
+                "read-symlinked-directory",
+                "a symbolic link to its directory",
+            ),
+            ("read-proc-root", "`/proc/self/root/...`"),
+            ("read-proc-cwd", "`/proc/self/cwd/...`"),
+            (
+                "read-proc-fd",
+                "an `O_PATH` descriptor, opened again through `/proc/self/fd`",
+            ),
+            ("read-chroot", "`chroot` into the file's directory"),
+            (
+                "read-bind-mount",
+                "a bind mount of its directory, in a new mount namespace",
+            ),
+            ("read-bind-mounted-file", "a bind mount of the file itself"),
+            (
+                "read-detached-mount",
+                "a mount that is nowhere: `open_tree` with `OPEN_TREE_CLONE`",
+            ),
+            (
+                "read-new-namespaces",
+                "new user, mount and pid namespaces (`unshare -Urmp`), and a bind mount there",
+            ),
+            (
+                "read-nested-cgroup",
+                "a move into a cgroup below the container's",
+            ),
+            ("read-thread", "another thread"),
+            ("link", "a hard link to a name that no rule knows"),
+            ("rename", "a move to a name that no rule knows"),
+            (
+                "rename-directory",
+                "a move of its directory, so that the file has another path",
+            ),
+            (
+                "rename-mount-point",
+                "a move of a directory on which something is mounted",
+            ),
+            (
+                "rename-exchange",
+                "`RENAME_EXCHANGE` with another file, given as the second",
+            ),
+            ("rename-exchange-from", "the same, given as the first"),
         ],
     ),
     (
         "nothing-at-all",
         &[
-            "rename-over",
-            "vault-mknod",
-            "vault-socket",
-            "vault-mkdir",
-            "vault-symlink",
-            "vault-link",
-            "vault-unlink",
-            "vault-list",
-            "vault-create-in-bind-mount",
+            (
+                "rename-over",
+                "a move of another file over a protected name",
+            ),
+            ("vault-mknod", "`mknod` in a protected directory"),
+            ("vault-socket", "a socket bound to a name in it"),
+            ("vault-mkdir", "a directory made in it"),
+            ("vault-symlink", "a symbolic link made in it"),
+            ("vault-link", "a hard link made in it"),
+            ("vault-unlink", "a name removed from it"),
+            ("vault-list", "a directory below it, listed"),
+            (
+                "vault-create-in-bind-mount",
+                "something made in it through a bind mount",
+            ),
         ],
     ),
     (
         "no-tool",
         &[
-            "exec",
-            "exec-relative",
-            "exec-symlink",
-            "exec-hard-link",
-            "exec-rename",
-            "exec-proc-root",
-            "exec-descriptor",
-            "exec-chroot",
-            "exec-bind-mount",
-            "exec-new-namespaces",
-            "exec-nested-cgroup",
-            "exec-script-of-tool",
-            "map",
-            "map-then-protect",
-            "loader",
+            ("exec", "the path as rules have it"),
+            ("exec-relative", "a relative path"),
+            ("exec-symlink", "a symbolic link to the program"),
+            ("exec-hard-link", "a hard link to it"),
+            ("exec-rename", "a move of it"),
+            ("exec-proc-root", "`/proc/self/root/...`"),
+            (
+                "exec-descriptor",
+                "an `O_PATH` descriptor, run through `/proc/self/fd`",
+            ),
+            ("exec-chroot", "`chroot` into its directory"),
+            ("exec-bind-mount", "a bind mount of its directory"),
+            (
+                "exec-new-namespaces",
+                "new user, mount and pid namespaces, and a bind mount there",
+            ),
+            (
+                "exec-nested-cgroup",
+                "a move into a cgroup below the container's",
+            ),
+            ("exec-script-of-tool", "a script whose interpreter it is"),
+            ("map", "`mmap` with `PROT_EXEC`, as a loader does"),
+            (
+                "map-then-protect",
+                "`mmap` for reading, then `mprotect` with `PROT_EXEC`",
+            ),
+            (
+                "loader",
+                "the dynamic loader: `ld-linux-x86-64.so.2 PROGRAM`",
+            ),
         ],
     ),
-    ("no-script", &["exec-script"]),
+    (
+        "no-script",
+        &[(
+            "exec-script",
+            "a script that is denied, whose interpreter is not",
+        )],
+    ),
     (
         "not-by-heirs",
         &[
-            "inherited-map-shared",
-            "inherited-protect-shared",
-            "inherited-truncate",
+            (
+                "inherited-map-shared",
+                "a descriptor that was inherited, mapped shared and writable",
+            ),
+            (
+                "inherited-protect-shared",
+                "the same, mapped for reading and made writable by `mprotect`",
+            ),
+            ("inherited-truncate", "the same, cut by `ftruncate`"),
         ],
     ),
 ];
 
 /// Attempts that are refused with EPERM, by the default of the network.
-const NOT_PERMITTED: [&str; 6] = [
-    "fast-open",
-    "fast-open-mapped",
-    "fast-open-datagram",
-    "listen-unbound",
-    "unix-path-of-link",
-    "unix-abstract",
+pub(super) const NOT_PERMITTED: [Technique; 6] = [
+    (
+        "fast-open",
+        "TCP fast open: `sendmsg` with `MSG_FASTOPEN` connects",
+    ),
+    (
+        "fast-open-mapped",
+        "the same to an IPv4-mapped IPv6 address",
+    ),
+    (
+        "fast-open-datagram",
+        "`MSG_FASTOPEN` on UDP, where it means nothing, to hide a `Send`",
+    ),
+    (
+        "listen-unbound",
+        "`listen` on a socket that was never bound",
+    ),
+    (
+        "unix-path-of-link",
+        "a Unix socket by a symbolic link to it",
+    ),
+    ("unix-abstract", "a Unix socket by an abstract name"),
 ];
 
 /// What no rule has anything to say of.
@@ -147,10 +229,7 @@ pub(super) fn cases() -> Vec<Case> {
             "bypass/a_passed_descriptor_is_judged_as_if_opened",
             passed_descriptors,
         ),
-        Case::new(
-            "bypass/no_other_name_leads_around_a_rule",
-            no_other_name_leads_around,
-        ),
+        Case::new(NAMES, no_other_name_leads_around),
         Case::new(
             "bypass/unmanaged_processes_notice_nothing",
             unmanaged_notice_nothing,
@@ -211,8 +290,8 @@ fn no_other_name_leads_around(context: &Context) -> Result<()> {
     let mut mistakes = Vec::new();
     let expected = REFUSED
         .iter()
-        .flat_map(|(_, names)| names.iter().map(|name| (*name, Errno::ACCESS)))
-        .chain(NOT_PERMITTED.iter().map(|name| (*name, Errno::PERM)))
+        .flat_map(|(_, ways)| ways.iter().map(|(name, _)| (*name, Errno::ACCESS)))
+        .chain(NOT_PERMITTED.iter().map(|(name, _)| (*name, Errno::PERM)))
         .map(|(name, errno)| (name, errno.raw_os_error()));
     for (name, expected) in expected.chain(ALLOWED.iter().map(|name| (*name, 0))) {
         match container.perform(CALLER, &["attempt", name]) {

@@ -11,55 +11,83 @@ use bartizan_abi::op::{Category, Operation};
 use bartizan_samples::Denial;
 use rustix::io::Errno;
 
+use super::Technique;
 use crate::case::{Case, Context};
 use crate::container::{Container, Identity, Root};
+
+/// The case that makes all of these attempts.
+pub(super) const EVERY_WAY: &str = "restrict/every_way_is_refused_and_no_other";
 
 /// The copy of the probe that makes the attempts.
 const CALLER: &str = "/bin/probe";
 
 /// Ways to do each operation, besides the one by its name alone.
-const WAYS: [(Operation, &[&str]); 6] = [
+pub(super) const WAYS: [(Operation, &[Technique]); 6] = [
     (
         Operation::Mount,
         &[
-            "Mount-bind",
-            "Mount-move",
-            "Mount-remount",
-            "Mount-propagation",
-            "Mount-unmount",
-            "Mount-pivot",
-            IN_NAMESPACE,
-            "Mount-fsopen",
-            "Mount-fsopen-32-bit",
-            "Mount-fspick",
-            "Mount-open-tree",
-            OPEN_TREE_ATTR,
-            "Mount-setattr",
-            "Mount-move-mount",
-            "Mount-new-api",
+            ("Mount-bind", "`mount` with `MS_BIND`"),
+            ("Mount-move", "`mount` with `MS_MOVE`"),
+            ("Mount-remount", "`mount` with `MS_REMOUNT`"),
+            ("Mount-propagation", "`mount` with `MS_PRIVATE`"),
+            ("Mount-unmount", "`umount2`"),
+            ("Mount-pivot", "`pivot_root`"),
+            (
+                IN_NAMESPACE,
+                "`mount` as root of a new user namespace, without any capability outside",
+            ),
+            ("Mount-fsopen", "`fsopen`"),
+            ("Mount-fsopen-32-bit", "`fsopen` as a 32-bit system call"),
+            ("Mount-fspick", "`fspick`"),
+            ("Mount-open-tree", "`open_tree` with `OPEN_TREE_CLONE`"),
+            (OPEN_TREE_ATTR, "`open_tree_attr`"),
+            ("Mount-setattr", "`mount_setattr`"),
+            ("Mount-move-mount", "`move_mount`"),
+            (
+                "Mount-new-api",
+                "`fsopen`, `fsconfig`, `fsmount`, `move_mount`",
+            ),
         ],
     ),
     (
         Operation::Ptrace,
         &[
-            "Ptrace-seize",
-            "Ptrace-traceme",
-            "Ptrace-vm-read",
-            "Ptrace-vm-write",
-            MEMORY,
-            "Ptrace-pidfd-getfd",
+            ("Ptrace-seize", "`PTRACE_SEIZE`"),
+            ("Ptrace-traceme", "`PTRACE_TRACEME`"),
+            ("Ptrace-vm-read", "`process_vm_readv`"),
+            ("Ptrace-vm-write", "`process_vm_writev`"),
+            (MEMORY, "`/proc/PID/mem`"),
+            ("Ptrace-pidfd-getfd", "`pidfd_getfd`"),
         ],
     ),
-    (Operation::Bpf, &["Bpf-next-program"]),
+    (
+        Operation::Bpf,
+        &[(
+            "Bpf-next-program",
+            "`bpf(BPF_PROG_GET_NEXT_ID)`, to find the programs of others",
+        )],
+    ),
     (
         Operation::UserNamespace,
-        &["UserNamespace-clone", "UserNamespace-clone3"],
+        &[
+            ("UserNamespace-clone", "`clone` with `CLONE_NEWUSER`"),
+            ("UserNamespace-clone3", "`clone3` with `CLONE_NEWUSER`"),
+        ],
     ),
     (
         Operation::ModuleLoad,
-        &["ModuleLoad-init", "ModuleLoad-kexec"],
+        &[
+            ("ModuleLoad-init", "`init_module`"),
+            ("ModuleLoad-kexec", "`kexec_load`"),
+        ],
     ),
-    (Operation::IoUring, &[REGISTERED]),
+    (
+        Operation::IoUring,
+        &[(
+            REGISTERED,
+            "`io_uring_setup` of a ring that never has a descriptor",
+        )],
+    ),
 ];
 
 /// A mount that needs no capability, but a user namespace.
@@ -76,7 +104,7 @@ const REQUEST: &str = "ModuleLoad-request";
 const HARMLESS: [&str; 3] = ["Mount-look", "proc-of-others", "proc-own-memory"];
 
 pub(super) fn cases() -> Vec<Case> {
-    let mut case = Case::new("restrict/every_way_is_refused_and_no_other", every_way);
+    let mut case = Case::new(EVERY_WAY, every_way);
     case.time_limit = Duration::from_mins(10);
     vec![case]
 }
@@ -111,7 +139,7 @@ fn attempt_all(context: &Context, mode: &str, restrict: &str) -> Result<Answers>
     let mut errnos = BTreeMap::new();
     let attempts = WAYS.iter().flat_map(|(operation, ways)| {
         let plain = [operation.name()];
-        plain.into_iter().chain(ways.iter().copied())
+        plain.into_iter().chain(ways.iter().map(|(name, _)| *name))
     });
     for name in attempts.chain([REQUEST]).chain(HARMLESS) {
         let errno = container.perform(CALLER, &["attempt", name])?;
@@ -166,7 +194,7 @@ fn every_way(context: &Context) -> Result<()> {
         let answers = attempt_all(context, "Enforce", restrict)?;
         mistakes.reported(&answers, "deny", |operation| denied.contains(&operation));
         for (operation, ways) in WAYS {
-            for name in [operation.name()].iter().chain(ways) {
+            for (name, _) in [(operation.name(), "")].iter().chain(ways) {
                 let (without, errno) = (dry.errnos[*name], answers.errnos[*name]);
                 let is_denied = denied.contains(&operation)
                     || *name == IN_NAMESPACE && denied.contains(&Operation::UserNamespace);
