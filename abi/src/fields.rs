@@ -114,6 +114,12 @@ pub const FIELDS: &[Field] = &[
     field("MOUNT_ROOT", "vfsmount", "mnt_root"),
     field("STRING_BYTES", "qstr", "name"),
     field("TASK_REAL_CRED", "task_struct", "real_cred"),
+    field("TASK_FLAGS", "task_struct", "flags"),
+    Field {
+        // Missing in a kernel without io_uring.
+        required: false,
+        ..field("TASK_IO_URING", "task_struct", "io_uring")
+    },
     field("CALL_NUMBER", "pt_regs", "orig_ax"),
     field("CGROUP_KN", "cgroup", "kn"),
     field("CGROUP_PARENT", "cgroup", "self.parent"),

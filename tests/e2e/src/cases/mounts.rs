@@ -3,20 +3,26 @@
 //! Kubelets mount files (`/etc/hosts`, a key of a config map) as well as directories, so
 //! both must be judged alike, by every hook.
 
+use std::collections::BTreeSet;
+use std::ffi::CString;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
+use rustix::fs::{XattrFlags, setxattr};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use crate::case::{Case, Context};
 use crate::container::{Container, Identity, Root};
 
 const CALLER: &str = "/bin/probe";
+const EPERM: i32 = 1;
+const ENOENT: i32 = 2;
 const EACCES: i32 = 13;
 const EBUSY: i32 = 16;
+const OVERLAY: &str = "mounts/overlayfs_works_without_capabilities_for_the_container";
 
 const POLICY: &str = "\
 apiVersion: bartizan.dev/v1alpha1
@@ -60,14 +66,13 @@ const ON_FILES: [(&str, i32); 8] = [
 pub(super) fn cases() -> Vec<Case> {
     let mut case = Case::new("mounts/volumes_have_names", volumes_have_names);
     case.time_limit = Duration::from_mins(5);
-    vec![case]
+    let mut overlay = Case::new(OVERLAY, overlay_works);
+    overlay.time_limit = Duration::from_mins(5);
+    vec![case, overlay]
 }
 
 fn volumes_have_names(context: &Context) -> Result<()> {
-    // SAFETY: this process has no other threads, and it takes no memory apart.
-    unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.context("unshare")?;
-    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    mount_change("/", private).context("make mounts private")?;
+    own_mounts()?;
     let root = Root::new(context.scratch.join("root"))?;
     root.program(CALLER)?;
     // Each from a place of its own: one file at two places has two names.
@@ -128,6 +133,76 @@ fn volumes_have_names(context: &Context) -> Result<()> {
     container.finish()?;
     ensure!(mistakes.is_empty(), "{}", mistakes.join("\n"));
     Ok(())
+}
+
+/// A container on overlayfs, as all are, that may use no capability. What overlayfs does
+/// for itself takes some, in the container's tasks: reading the attribute that hides a
+/// directory's lower layers, and copying up a file of another owner.
+fn overlay_works(context: &Context) -> Result<()> {
+    own_mounts()?;
+    let layers = Root::at(context.scratch.join("layers"));
+    layers.program(&format!("/lower{CALLER}"))?;
+    layers.file("/lower/hidden/file")?;
+    layers.file("/lower/etc/of-another-owner")?;
+    layers.file("/middle/hidden/other")?;
+    for directory in ["/upper", "/work", "/root"] {
+        layers.directory(directory)?;
+    }
+    let hidden = layers.outside("/middle/hidden");
+    setxattr(hidden, "trusted.overlay.opaque", b"y", XattrFlags::empty()).context("hide")?;
+    let at = |name: &str| layers.outside(name).display().to_string();
+    let options = format!(
+        "lowerdir={}:{},upperdir={},workdir={}",
+        at("/middle"),
+        at("/lower"),
+        at("/upper"),
+        at("/work")
+    );
+    let options = CString::new(options)?;
+    let flags = MountFlags::empty();
+    let merged = layers.outside("/root");
+    mount("overlay", &merged, "overlay", flags, Some(&*options)).context("mount an overlay")?;
+    let root = Root::new(merged)?;
+    let policy = context.scratch.join("policy.yaml");
+    fs::write(
+        &policy,
+        "apiVersion: bartizan.dev/v1alpha1\nkind: SecurityPolicy\n\
+         metadata: { name: powerless, namespace: test }\n\
+         spec: { selector: {}, mode: Enforce, capabilities: { default: Deny } }\n",
+    )?;
+    let mut container = Container::start(context, &policy, &Identity::default(), &root, CALLER)?;
+    let mut perform = |operation: &str| {
+        let words: Vec<&str> = operation.split(' ').collect();
+        container.perform(CALLER, &words)
+    };
+    for (operation, expected) in [
+        ("file read /hidden/other", 0),
+        ("file read /hidden/file", ENOENT),
+        ("file write /etc/of-another-owner", 0),
+        ("file delete /hidden/other", 0),
+        ("capability SYS_ADMIN", EPERM),
+        ("capability CHOWN", EPERM),
+    ] {
+        let answer = perform(operation)?;
+        ensure!(
+            answer == expected,
+            "{operation}: {answer} instead of {expected}"
+        );
+    }
+    let denials = container.finish()?;
+    let denied: BTreeSet<_> = denials.iter().map(|one| one.target.as_deref()).collect();
+    ensure!(
+        denied == BTreeSet::from([Some("SYS_ADMIN"), Some("CHOWN")]),
+        "{denials:?}"
+    );
+    Ok(())
+}
+
+fn own_mounts() -> Result<()> {
+    // SAFETY: this process has no other threads, and it takes no memory apart.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.context("unshare")?;
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", private).context("make mounts private")
 }
 
 fn bind(from: &Path, to: &Path) -> Result<()> {
