@@ -170,7 +170,10 @@ pub(crate) fn main(words: &[&str]) -> ExitCode {
 
 fn make() -> Result<Vec<Peer>> {
     let text = std::env::var("TABLE").context("TABLE is not set")?;
-    populate(&Root::at("/"), &Step::all(&table::parse(&text)?)?)
+    let root = Root::at("/");
+    // The image has nothing but this program.
+    root.directory("/tmp")?;
+    populate(&root, &Step::all(&table::parse(&text)?)?)
 }
 
 /// Clears up in another pod, as it is told.
