@@ -18,7 +18,8 @@ use crate::setup::{self, Kernel, KernelLine, Package};
 use crate::totals::Totals;
 use crate::vm::{Image, Lines, Machine, Output};
 
-const RUNNER: &str = "bartizan-e2e";
+/// The program of the cases, and its package.
+pub(crate) const RUNNER: &str = "bartizan-e2e";
 /// The kind of guest that most cases need.
 const STANDARD: &str = "standard";
 /// Until a guest counts as hanging.

@@ -90,6 +90,19 @@ impl Kubectl {
         Ok(said.stdout)
     }
 
+    /// Applies documents in a namespace; they may be refused.
+    fn try_apply(&self, namespace: &str, documents: &str) -> Result<Said> {
+        let arguments = ["--namespace", namespace, "apply", "-f", "-"];
+        self.attempt(&arguments, documents)
+    }
+
+    /// Applies documents in a namespace; they must be accepted.
+    pub(crate) fn apply(&self, namespace: &str, documents: &str) -> Result<()> {
+        let said = self.try_apply(namespace, documents)?;
+        ensure!(said.status == Some(0), "refused: {}", said.stderr.trim());
+        Ok(())
+    }
+
     /// An object or list as JSON.
     pub(crate) fn get(&self, arguments: &[&str]) -> Result<Value> {
         let said = self.run(&[&["get", "--output", "json"], arguments].concat())?;
@@ -135,15 +148,12 @@ impl Namespace<'_> {
 
     /// Applies documents in this namespace; they may be refused.
     pub(crate) fn try_apply(&self, documents: &str) -> Result<Said> {
-        let arguments = ["--namespace", &self.name, "apply", "-f", "-"];
-        self.kubectl.attempt(&arguments, documents)
+        self.kubectl.try_apply(&self.name, documents)
     }
 
     /// Applies documents in this namespace; they must be accepted.
     pub(crate) fn apply(&self, documents: &str) -> Result<()> {
-        let said = self.try_apply(documents)?;
-        ensure!(said.status == Some(0), "refused: {}", said.stderr.trim());
-        Ok(())
+        self.kubectl.apply(&self.name, documents)
     }
 
     /// An object or list of this namespace.

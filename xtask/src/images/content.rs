@@ -9,12 +9,11 @@ use anyhow::{Context as _, Result};
 
 use super::Image;
 use crate::command::{output, run_quietly};
+use crate::e2e::RUNNER;
 use crate::programs::{Programs, build_released};
 use crate::setup::{Package, ensure, unpacked};
 use crate::{ebpf, paths};
 
-/// The package and the program.
-const PROBE: &str = "bartizan-e2e";
 /// Links of a tree's root into `usr`, as Debian has them.
 const MERGED: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
 const FOLDERS: [&str; 12] = [
@@ -87,8 +86,8 @@ pub(super) fn gather(image: Image, context: &Path) -> Result<()> {
             tree.pack()
         }
         Image::Probe => {
-            let programs = Programs::build(&[PROBE])?;
-            copy(&programs.path(PROBE), &context.join("probe"))
+            let programs = Programs::build(&[RUNNER])?;
+            copy(&programs.path(RUNNER), &context.join("probe"))
         }
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use bartizan_samples::SERVE;
 use serde_json::json;
 
-use super::samples::{PROBE, apply};
+use super::samples::PROBE;
 use crate::case::{Case, Context};
 use crate::proxy::Proxy;
 use crate::wait::{PATIENCE, eventually};
@@ -40,7 +40,7 @@ fn changes(context: &Context) -> Result<()> {
             }],
         },
     });
-    apply(kubectl, &flag, &pod)?;
+    namespace.apply(&pod.to_string())?;
     namespace.ready("box")?;
     let rules = |operation: &str| {
         json!({ "spec": {
@@ -53,7 +53,7 @@ fn changes(context: &Context) -> Result<()> {
     policy["apiVersion"] = json!("bartizan.dev/v1alpha1");
     policy["kind"] = json!("SecurityPolicy");
     policy["metadata"] = json!({ "name": "target" });
-    apply(kubectl, &flag, &policy)?;
+    namespace.apply(&policy.to_string())?;
     let exec = [&flag, "exec", "--stdin", "box", "--", "/caller"];
     let mut caller = eventually("the pod has everything", || {
         kubectl.agent(&[&exec[..], &SERVE].concat()).map(Some)

@@ -25,7 +25,7 @@ use crate::wait::{eventually, within};
 pub(super) const PROBE: &str = concat!("bartizan-probe:", env!("CARGO_PKG_VERSION"));
 const FOLDER: &str = "config/samples";
 /// Policies for the whole cluster leave its pods alone.
-const KEEPERS: &str = "--namespace=kube-system";
+const KEEPERS: &str = "kube-system";
 const KEEPER: &str = "samples-keeper";
 /// Until a line of the denial log counts as missing.
 const REPORTING: Duration = Duration::from_secs(20);
@@ -39,11 +39,11 @@ pub(super) fn cases() -> Vec<Case> {
 fn all(context: &Context) -> Result<()> {
     let kubectl = &context.kubectl;
     let samples = samples(context)?;
-    apply(kubectl, KEEPERS, &keeper())?;
+    kubectl.apply(KEEPERS, &keeper().to_string())?;
     for sample in &samples {
         // There once for all samples of a namespace.
         let _ = kubectl.run(&["create", "namespace", &sample.namespace]);
-        apply(kubectl, &sample.in_namespace(), &sample.pod())?;
+        kubectl.apply(&sample.namespace, &sample.pod().to_string())?;
     }
     let mut mistakes = Vec::new();
     for sample in &samples {
@@ -61,7 +61,14 @@ fn all(context: &Context) -> Result<()> {
             &sample.namespace,
         ])?;
     }
-    kubectl.run(&[KEEPERS, "delete", "pod", "--wait=false", KEEPER])?;
+    kubectl.run(&[
+        "--namespace",
+        KEEPERS,
+        "delete",
+        "pod",
+        "--wait=false",
+        KEEPER,
+    ])?;
     Ok(())
 }
 
@@ -191,7 +198,9 @@ impl Sample {
             "exec", "--stdin", KEEPER, "--", "/probe", "pod", "keep", uid,
         ];
         let keeper = eventually("the keeper finds the pod", || {
-            kubectl.agent(&[&[KEEPERS], &keep[..]].concat()).map(Some)
+            kubectl
+                .agent(&[&["--namespace", KEEPERS], &keep[..]].concat())
+                .map(Some)
         })?;
         Ok(Pod { callers, keeper })
     }
@@ -273,14 +282,4 @@ fn keeper() -> Value {
             }],
         },
     })
-}
-
-/// Applies an object in a namespace (a flag of kubectl).
-pub(super) fn apply(kubectl: &Kubectl, namespace: &str, object: &Value) -> Result<()> {
-    let said = kubectl.attempt(
-        &[namespace, "apply", "--filename", "-"],
-        &object.to_string(),
-    )?;
-    ensure!(said.status == Some(0), "refused: {}", said.stderr.trim());
-    Ok(())
 }
