@@ -375,6 +375,7 @@ impl Engine {
             result,
         } = done;
         self.busy.remove(&task);
+        let is_status = matches!(task, Task::Status(_));
         let overtaken = self.overtaken.remove(&task);
         self.metrics.reconciled(task.name(), started.elapsed());
         let waiting = match &task {
@@ -406,6 +407,9 @@ impl Engine {
                     self.retries.failed(task);
                 }
             }
+        }
+        if is_status {
+            self.statuses();
         }
     }
 }

@@ -18,6 +18,10 @@ use crate::cluster::{Change, PodKey, PolicyKey};
 /// how long they wait, to spare that; and whatever is forgotten there would stay wrong.
 const STATUSES: Duration = Duration::from_millis(20);
 
+/// Statuses that are written at a time. Many come due at once, and a pod that comes then
+/// must not wait for the API server to be done with all of them.
+const STATUS_WRITES: usize = 4;
+
 /// How long a status waits that has nothing new to say of its policy's own text.
 ///
 /// An edit of one policy takes all its containers out of the kernel's newest rules and back,
@@ -46,17 +50,23 @@ impl Engine {
         for key in late {
             self.cluster.touch_pod(key);
         }
+        self.statuses();
         if self.leading && self.settled {
-            self.statuses();
             self.collect();
         }
     }
 
-    fn statuses(&mut self) {
+    /// Starts to write the statuses that are due, as many as there may be at a time.
+    pub(super) fn statuses(&mut self) {
+        if !self.leading || !self.settled {
+            return;
+        }
         let now = Time(Timestamp::now());
         // Times are kept in seconds.
         let now = Time(Timestamp::from_second(now.0.as_second()).unwrap_or(now.0));
         let started = Instant::now();
+        let is_status = |task: &&Task| matches!(task, Task::Status(_));
+        let mut writing = self.busy.iter().filter(is_status).count();
         // Those after the one that was the last come first, so that none waits for ever.
         let last = self.last_status.take();
         let dirty = self.cluster.take_policies();
@@ -68,7 +78,7 @@ impl Engine {
         for key in late.into_iter().chain(early) {
             let task = Task::Status(Arc::clone(&key));
             if self.busy.contains(&task)
-                || self.jobs.len() >= 2 * self.settings.concurrency
+                || writing >= STATUS_WRITES
                 || started.elapsed() >= STATUSES
                 || self.is_early(&key, started)
             {
@@ -86,6 +96,7 @@ impl Engine {
             }
             let occurrences = occurrence::between(observed, &status);
             let uid = self.cluster.identity(&key).map(|(uid, _)| uid.to_owned());
+            writing += 1;
             let writer = self.writer.clone();
             self.start(task, async move {
                 let change = writer.write_status(Arc::clone(&key), &status).await?;
