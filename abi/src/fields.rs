@@ -89,6 +89,9 @@ pub const FIELDS: &[Field] = &[
     field("TASK_CRED", "task_struct", "cred"),
     field("TASK_PARENT", "task_struct", "real_parent"),
     field("TASK_TGID", "task_struct", "tgid"),
+    field("TASK_PID", "task_struct", "pid"),
+    field("TASK_LEADER", "task_struct", "group_leader"),
+    field("TASK_STARTED", "task_struct", "start_boottime"),
     field("TASK_EXEC_ID", "task_struct", "self_exec_id"),
     Field {
         bits: true,

@@ -17,6 +17,8 @@ pub const MAX_WORKLOADS: u32 = 4_096;
 pub const MAX_TABLES: u32 = 1_024;
 /// Labelled cgroups on one node, nested ones included.
 pub const MAX_CGROUPS: u32 = 65_536;
+/// Processes outside of their container's cgroup on one node at a time.
+pub const MAX_LEAVERS: u32 = 16_384;
 /// Level in the hierarchy down to which a labelled cgroup is found from those below it
 /// when the map of labels is full.
 pub const MAX_CGROUP_LEVEL: u32 = 64;

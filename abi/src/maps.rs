@@ -16,12 +16,14 @@ use crate::limits::MOUNT_SLOTS;
 /// `workload`, then `id`; a taken slot is emptied (`id` 0) before it gets another id.
 ///
 /// A cgroup that finds no room in the hash map makes its slot busy all the same, after
-/// the INCOMPLETE map's word has become 1 (which it then stays). As long as that is 0, an
-/// id that is not in the hash map is unmanaged.
+/// [`RARE_INCOMPLETE`]. A cgroup in which a process is that has the rules of another one
+/// makes its slot busy, too, after [`RARE_LEAVERS`], and no cached `workload` stays with it.
+/// As long as these are 0, an id that is not in the hash map is unmanaged.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Label {
-    /// Some id of this slot is in the hash map, or should be and found it full.
+    /// Some id of this slot is in the hash map, or should be and found it full, or a
+    /// process that left its own cgroup has been there.
     pub busy: u64,
     /// Workload of `id`.
     pub workload: u64,
@@ -30,6 +32,28 @@ pub struct Label {
     /// Keeps the size a power of two.
     pub pad: u64,
 }
+
+/// Index into the RARE map, whose words become 1 once and stay: some cgroup below a labelled
+/// one found no room for its label.
+pub const RARE_INCOMPLETE: u32 = 0;
+/// The same: some process has left its container's cgroup.
+pub const RARE_LEAVERS: u32 = 1;
+/// Number of these words.
+pub const RARE: u32 = 2;
+
+/// A process, for as long as it exists. An `exec` by another of its threads changes neither.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Process {
+    /// `start_boottime` of its first thread, ns.
+    pub started: u64,
+    /// Its number in the node's pid namespace.
+    pub number: u64,
+}
+
+/// In place of the workload of a process that has outlived it: denied everything that some
+/// rule map judges.
+pub const GONE: u32 = u32::MAX;
 
 /// A container's binding and the place of its next one: what [`Sides::current`] names
 /// is in use, the other is filled while nobody looks.
@@ -183,6 +207,10 @@ pub enum Stat {
     ContainerFailures = 7,
     /// Tasks that were in set-up for too long, and are judged since.
     SetupExpired = 8,
+    /// Processes that left their container's cgroup, and keep its rules.
+    Leavers = 9,
+    /// Those that found no room to be remembered: the cgroup they went to has the rules.
+    LeaverFailures = 10,
 }
 
 /// Number of [`Stat`]s.

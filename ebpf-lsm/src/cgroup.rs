@@ -2,18 +2,18 @@
 //! be in it (`cgroup_mkdir` fires before the directory can be looked up). One that finds
 //! no room for its label is marked, so that its tasks ask the cgroups above it.
 
-use aya_ebpf::helpers::bpf_get_current_cgroup_id;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use bartizan_abi::limits::LABEL_SLOTS;
-use bartizan_abi::maps::Stat;
+use bartizan_abi::maps::{GONE, RARE_INCOMPLETE, Stat};
 
-use crate::identity::{is_incomplete, listed, workload_of};
+use crate::identity::{listed, workload_of};
 use crate::kernel::{
-    CGROUP_KN, CGROUP_PARENT, CGROUP_ROOT, CSS_CGROUP, KN_ID, Object, ROOT_HIERARCHY, load,
+    CGROUP_KN, CGROUP_PARENT, CGROUP_ROOT, CSS_CGROUP, KN_ID, Object, ROOT_HIERARCHY, current, load,
 };
+use crate::leaving::workload_of_task;
 use crate::lineage::is_current_in_container;
-use crate::maps::{CGROUPS, CONTAINERS, INCOMPLETE, LABELS, count};
+use crate::maps::{CGROUPS, CONTAINERS, LABELS, count, happened, has_happened};
 use crate::pods;
 
 /// A cgroup's number: its directory's inode.
@@ -71,14 +71,14 @@ pub fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     let child = id(cgroup);
-    // SAFETY: no arguments.
-    let maker = unsafe { bpf_get_current_cgroup_id() };
-    let inherited = workload_of(id(above), listed).or_else(|| workload_of(maker, listed));
+    let inherited = workload_of(id(above), listed).or_else(|| workload_of_task(current()));
     if let Some(workload) = inherited {
-        label(child, workload);
+        if workload != GONE {
+            label(child, workload);
+        }
         return 0;
     }
-    if is_incomplete() {
+    if has_happened(RARE_INCOMPLETE) {
         // Its parent may be one that found no room.
         make_busy(child);
     }
@@ -93,10 +93,7 @@ pub fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
 pub fn label(cgroup: u64, workload: u32) {
     if CGROUPS.insert(cgroup, workload, 0).is_err() {
         count(Stat::LabelFailures);
-        if let Some(word) = INCOMPLETE.get_ptr_mut(0) {
-            // SAFETY: a map value, which only ever goes from 0 to 1.
-            unsafe { core::ptr::write_volatile(word, 1) };
-        }
+        happened(RARE_INCOMPLETE);
     } else {
         count(Stat::Inherited);
     }
@@ -109,6 +106,21 @@ fn make_busy(cgroup: u64) {
     if let Some(label) = LABELS.get_ptr_mut((cgroup & u64::from(LABEL_SLOTS - 1)) as u32) {
         // SAFETY: a map value; `busy` only ever goes from 0 to 1 here.
         unsafe { core::ptr::write_volatile(&raw mut (*label).busy, 1) };
+    }
+}
+
+/// Makes lookups of a cgroup go on in any case, also if it has a label.
+#[inline(always)]
+pub fn uncache(cgroup: u64) {
+    let Some(label) = LABELS.get_ptr_mut((cgroup & u64::from(LABEL_SLOTS - 1)) as u32) else {
+        return;
+    };
+    // SAFETY: a map value; without a workload an id counts for nothing.
+    unsafe {
+        core::ptr::write_volatile(&raw mut (*label).busy, 1);
+        if core::ptr::read_volatile(&raw const (*label).id) == cgroup {
+            core::ptr::write_volatile(&raw mut (*label).workload, 0);
+        }
     }
 }
 

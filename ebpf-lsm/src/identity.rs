@@ -3,11 +3,13 @@
 use aya_ebpf::helpers::bpf_get_current_cgroup_id;
 use aya_ebpf::helpers::generated::bpf_get_current_ancestor_cgroup_id;
 use bartizan_abi::limits::{LABEL_SLOTS, MAX_CGROUP_LEVEL};
-use bartizan_abi::maps::{Binding, Label, Sides, Stat};
+use bartizan_abi::maps::{Binding, Label, RARE_INCOMPLETE, Sides, Stat};
 use bartizan_abi::op::Ops;
 use bartizan_abi::table::{At, Table, header};
 
-use crate::maps::{BINDINGS, CGROUPS, INCOMPLETE, LABELS, TABLES, count};
+use crate::kernel::current;
+use crate::leaving::leaver;
+use crate::maps::{BINDINGS, CGROUPS, LABELS, TABLES, count, has_happened};
 use crate::pods::expected;
 use crate::table::{Compiled, TableValue};
 
@@ -73,27 +75,18 @@ pub fn listed(cgroup: u64) -> Option<u32> {
     })
 }
 
-/// Some cgroup below a labelled one found no room for its label.
-#[inline(always)]
-pub fn is_incomplete() -> bool {
-    INCOMPLETE.get_ptr(0).is_some_and(|word| {
-        // SAFETY: a map value.
-        unsafe { core::ptr::read_volatile(word) != 0 }
-    })
-}
-
-/// The workload of the current task's cgroup when the cache can't decide, 0 for none: its
-/// own label's, or that of the nearest labelled cgroup above if some label is missing. It is
+/// The workload of the current task when the cache can't decide by its cgroup, 0 for none:
+/// that of the cgroup that the task has left, or its own label's, or that of the nearest labelled cgroup above if some label is missing. It is
 /// found however deep the task is: what is labelled from outside is in the upper levels.
 ///
 /// A function of its own, so that unmanaged tasks don't pay for its registers.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn behind_cache(cgroup: u64) -> u64 {
-    if let Some(workload) = listed(cgroup) {
+    if let Some(workload) = leaver(current()).or_else(|| listed(cgroup)) {
         return u64::from(workload);
     }
-    if !is_incomplete() {
+    if !has_happened(RARE_INCOMPLETE) {
         return 0;
     }
     let mut workload = 0;
@@ -116,7 +109,7 @@ pub extern "C" fn behind_cache(cgroup: u64) -> u64 {
 
 /// The binding in use.
 #[inline(always)]
-fn current(sides: &Sides) -> &Binding {
+fn in_use(sides: &Sides) -> &Binding {
     // SAFETY: a map value; user space changes it at any time.
     let mut offset = unsafe { core::ptr::read_volatile(&raw const sides.current) };
     // In assembly, or LLVM makes two branches of it and the verifier goes both ways.
@@ -149,7 +142,7 @@ pub fn identify(ops: Ops) -> Identity {
         count(Stat::MissingTable);
         return Identity::Broken;
     };
-    let binding = current(sides);
+    let binding = in_use(sides);
     let Some(table) = TABLES.get_value(binding.table, &0) else {
         count(Stat::MissingTable);
         return Identity::Broken;

@@ -19,15 +19,15 @@ use bartizan_abi::maps::{SETUP_LIMIT, Stat, TASK_CONTAINER, TASK_SETUP, TaskStat
 
 use crate::cgroup::{container_of, id, is_unified};
 use crate::hooks::restrict::is_tracing_denied;
-use crate::identity::{listed, workload_of};
 use crate::kernel::{
     CSS_SET_CGROUP, Object, TASK_CGROUPS, TASK_TGID, address, current, errno_eperm, load, root_of,
 };
+use crate::leaving::{follow, workload_of_task};
 use crate::maps::{CONTAINERS, CTR_IDS, TASKS, count};
 
 /// A task's cgroup in the unified hierarchy.
 #[inline(always)]
-fn cgroup_of(task: Object) -> Object {
+pub fn cgroup_of(task: Object) -> Object {
     let set: Object = load(task, &TASK_CGROUPS);
     load(set, &CSS_SET_CGROUP)
 }
@@ -47,10 +47,16 @@ fn setup_of(task: Object) -> Option<*mut TaskState> {
     })
 }
 
+/// Whether a task is known to set a container up.
+#[inline(always)]
+pub fn is_setting_up(task: Object) -> bool {
+    setup_of(task).is_some()
+}
+
 /// Whether a task is in a container, or under rules.
 #[inline(always)]
-fn is_inside(cgroup: Object) -> bool {
-    workload_of(id(cgroup), listed).is_some() || container_of(cgroup) != 0
+pub fn is_inside(task: Object) -> bool {
+    workload_of_task(task).is_some() || container_of(cgroup_of(task)) != 0
 }
 
 /// Whether the current task is in a container.
@@ -94,9 +100,7 @@ pub fn cgroup_attach_task(ctx: BtfTracePointContext) -> i32 {
     }
     let mover = current();
     // Whoever moves itself looks as if it had always been there.
-    if load::<u32>(mover, &TASK_TGID) == load::<u32>(task, &TASK_TGID)
-        || is_inside(cgroup_of(mover))
-    {
+    if load::<u32>(mover, &TASK_TGID) == load::<u32>(task, &TASK_TGID) || is_inside(mover) {
         return 0;
     }
     enter(task, root_number(mover), container);
@@ -122,12 +126,13 @@ pub fn task_newtask(ctx: BtfTracePointContext) -> i32 {
         }
         return 0;
     }
+    follow(parent, task);
     let (from, to) = (cgroup_of(parent), cgroup_of(task));
     if id(from) == id(to) {
         return 0;
     }
     let container = container_of(to);
-    if container == 0 || is_inside(from) {
+    if container == 0 || is_inside(parent) {
         return 0;
     }
     enter(task, root_number(parent), container);
@@ -173,7 +178,7 @@ pub fn ptrace_access_check(ctx: LsmContext) -> i32 {
 #[inline(always)]
 fn is_guarded(target: Object) -> bool {
     let tracer = current();
-    setup_of(target).is_some() && setup_of(tracer).is_none() && is_inside(cgroup_of(tracer))
+    is_setting_up(target) && !is_setting_up(tracer) && is_inside(tracer)
 }
 
 /// Whether the current task is a runtime's at setting a container up, so that what would

@@ -19,6 +19,7 @@ mod hooks;
 mod identity;
 mod judge;
 mod kernel;
+mod leaving;
 mod lineage;
 mod maps;
 mod pods;

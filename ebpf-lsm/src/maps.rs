@@ -7,10 +7,10 @@ use bartizan_abi::containers::{Armed, ContainerCgroup, ContainerKey, PodKey};
 use bartizan_abi::event::Event;
 use bartizan_abi::handover::{Owner, TableDigest};
 use bartizan_abi::limits::{
-    LABEL_SLOTS, MAX_CGROUPS, MAX_CONTAINERS, MAX_COUNTERS, MAX_KUBE_PARENTS, MAX_PODS, MAX_TABLES,
-    MAX_WORKLOADS, RING_BYTES,
+    LABEL_SLOTS, MAX_CGROUPS, MAX_CONTAINERS, MAX_COUNTERS, MAX_KUBE_PARENTS, MAX_LEAVERS,
+    MAX_PODS, MAX_TABLES, MAX_WORKLOADS, RING_BYTES,
 };
-use bartizan_abi::maps::{CounterKey, Label, STATS, Sides, Stat, TaskState};
+use bartizan_abi::maps::{CounterKey, Label, Process, STATS, Sides, Stat, TaskState};
 
 use crate::table::TableValue;
 
@@ -22,12 +22,16 @@ pub static LABELS: Array<Label, { LABEL_SLOTS as usize }> = Array::new();
 #[btf_map]
 pub static CGROUPS: HashMap<u64, u32, { MAX_CGROUPS as usize }> = HashMap::new();
 
-/// 1 once a cgroup below a labelled one could not be labelled, see [`Label`].
+/// What hardly ever happens and makes lookups go further from then on, see [`Label`].
 #[btf_map]
-pub static INCOMPLETE: Array<u64, 1> = Array::new();
+pub static RARE: Array<u64, { bartizan_abi::maps::RARE as usize }> = Array::new();
 
 /// `BPF_F_NO_PREALLOC`: large maps that are nearly empty on most nodes.
 const ON_DEMAND: usize = 1;
+
+/// Workload by process, of those that have left their container's cgroup.
+#[btf_map]
+pub static LEAVERS: HashMap<Process, u32, { MAX_LEAVERS as usize }, ON_DEMAND> = HashMap::new();
 
 /// Cgroups in which kubelets make those of pods.
 #[btf_map]
@@ -129,6 +133,24 @@ impl TaskStorage {
         } else {
             Some(state.cast())
         }
+    }
+}
+
+/// Whether something that hardly ever happens has happened.
+#[inline(always)]
+pub fn has_happened(what: u32) -> bool {
+    RARE.get_ptr(what).is_some_and(|word| {
+        // SAFETY: a map value.
+        unsafe { core::ptr::read_volatile(word) != 0 }
+    })
+}
+
+/// Says that it has.
+#[inline(always)]
+pub fn happened(what: u32) {
+    if let Some(word) = RARE.get_ptr_mut(what) {
+        // SAFETY: a map value, which only ever goes from 0 to 1.
+        unsafe { core::ptr::write_volatile(word, 1) };
     }
 }
 

@@ -313,7 +313,7 @@ impl Snapshot {
 }
 
 /// The kernel's counts that are shown as they are: name and help.
-const STATISTICS: [(Stat, &str, &str); 8] = [
+const STATISTICS: [(Stat, &str, &str); 10] = [
     (
         Stat::RingDrops,
         "ring_drops",
@@ -353,6 +353,16 @@ const STATISTICS: [(Stat, &str, &str); 8] = [
         Stat::SetupExpired,
         "setup_expired",
         "Tasks of a container runtime that took too long to start their container",
+    ),
+    (
+        Stat::Leavers,
+        "left_processes",
+        "Processes that left their container's cgroup; they keep its rules",
+    ),
+    (
+        Stat::LeaverFailures,
+        "left_failures",
+        "Processes that found no room to be remembered when they left; their new cgroup got the rules",
     ),
 ];
 

@@ -4,7 +4,7 @@
 
 use aya::maps::{Array, HashMap, MapData, MapError as AyaError};
 use bartizan_abi::limits::{LABEL_SLOTS, MAX_CGROUPS};
-use bartizan_abi::maps::Label;
+use bartizan_abi::maps::{Label, RARE_INCOMPLETE, RARE_LEAVERS};
 
 use crate::bpf::error::{MapError, failed, removed};
 use crate::bpf::values::KernelLabel;
@@ -12,31 +12,47 @@ use crate::bpf::values::KernelLabel;
 pub(super) struct Labels {
     cache: super::LabelArray,
     truth: HashMap<MapData, u64, u32>,
-    incomplete: Array<MapData, u64>,
+    rare: Array<MapData, u64>,
 }
 
 impl Labels {
     pub(super) fn new(
         cache: super::LabelArray,
         truth: HashMap<MapData, u64, u32>,
-        incomplete: Array<MapData, u64>,
+        rare: Array<MapData, u64>,
     ) -> Self {
-        Self {
-            cache,
-            truth,
-            incomplete,
-        }
+        Self { cache, truth, rare }
     }
 
     pub(super) fn insert(&mut self, cgroup: u64, workload: u32) -> Result<(), MapError> {
+        let result = self.write(cgroup, workload);
+        self.uncache_for_leavers(cgroup)?;
+        result
+    }
+
+    /// Once a process has left its container, lookups must not end at a cached label: it
+    /// could be in that cgroup. Looked at after each write, because the kernel may have
+    /// emptied the slot just before it.
+    fn uncache_for_leavers(&mut self, cgroup: u64) -> Result<(), MapError> {
+        let failed = failed("reading whether a process has left its container");
+        if self.rare.get(&RARE_LEAVERS, 0).map_err(failed)? != 0 {
+            let (at, slot) = self.make_busy(cgroup)?;
+            self.cache
+                .set(at, KernelLabel(Label { id: 0, ..slot }), 0)
+                .map_err(self::failed("writing the label cache"))?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, cgroup: u64, workload: u32) -> Result<(), MapError> {
         match self.truth.insert(cgroup, workload, 0) {
             Ok(()) => {}
             Err(AyaError::SyscallError(error))
                 if error.io_error.raw_os_error() == Some(libc::E2BIG) =>
             {
                 // The labels above it hold for it, as for one that was made just now.
-                self.incomplete
-                    .set(0, 1, 0)
+                self.rare
+                    .set(RARE_INCOMPLETE, 1, 0)
                     .map_err(failed("marking the labels as incomplete"))?;
                 self.make_busy(cgroup)?;
                 return Err(MapError::Full {

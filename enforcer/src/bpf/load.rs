@@ -2,20 +2,21 @@
 
 use aya::maps::Map;
 use aya::programs::links::FdLink;
-use aya::programs::{BtfTracePoint, Lsm};
+use aya::programs::{BtfTracePoint, FEntry, Lsm};
 use aya::{Btf, Ebpf, EbpfLoader};
 use bartizan_abi::fields::{ABSENT, FIELDS};
 
 use super::error::LoadError;
 use super::pins::Pins;
-use super::programs::{HOOKS, TRACEPOINTS};
+use super::programs::{HOOKS, LEAVE, TRACEPOINTS};
 use super::{btf, environment, object};
 
 /// All maps of the object but its constants.
-const MAPS: [&str; 19] = [
+const MAPS: [&str; 20] = [
     "LABELS",
     "CGROUPS",
-    "INCOMPLETE",
+    "RARE",
+    "LEAVERS",
     "KUBE_PARENTS",
     "POD_UIDS",
     "CTR_IDS",
@@ -98,6 +99,12 @@ impl Object {
         if TRACEPOINTS.contains(&name) {
             let program: &mut BtfTracePoint = program.try_into().map_err(refused)?;
             program.load(name, btf).map_err(refused)?;
+            let link = program.attach().map_err(refused)?;
+            return Ok(program.take_link(link).map_err(refused)?.into());
+        }
+        if name == LEAVE.name {
+            let program: &mut FEntry = program.try_into().map_err(refused)?;
+            program.load(LEAVE.function, btf).map_err(refused)?;
             let link = program.attach().map_err(refused)?;
             return Ok(program.take_link(link).map_err(refused)?.into());
         }

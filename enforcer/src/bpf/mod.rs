@@ -11,6 +11,7 @@ mod error;
 mod handover;
 mod inner;
 mod labels;
+mod leavers;
 mod load;
 mod object;
 mod pins;
@@ -34,6 +35,7 @@ pub use error::{LoadError, MapError};
 pub use handover::Predecessor;
 use inner::Template;
 use labels::Labels;
+use leavers::Leavers;
 use pins::{Directory, Pins};
 pub use pins::{PinError, Removed};
 use pods::Pods;
@@ -50,6 +52,7 @@ pub struct Kernel {
     counters: PerCpuHashMap<MapData, KernelKey, u64>,
     statistics: PerCpuArray<MapData, u64>,
     labels: Labels,
+    leavers: Leavers,
     /// What the kernel knows of pods.
     pub(crate) pods: Pods,
     bindings: Bindings,
@@ -86,8 +89,9 @@ impl Kernel {
         let labels = Labels::new(
             typed(maps, "LABELS")?,
             typed(maps, "CGROUPS")?,
-            typed(maps, "INCOMPLETE")?,
+            typed(maps, "RARE")?,
         );
+        let leavers = Leavers::new(typed(maps, "LEAVERS")?);
         let pods = Pods::new(maps)?;
         let sides = template(maps, "BINDING_TEMPLATE")?;
         let (outer, owners) = (data(maps, "BINDINGS")?, typed(maps, "OWNERS")?);
@@ -103,6 +107,7 @@ impl Kernel {
             counters,
             statistics,
             labels,
+            leavers,
             pods,
             bindings,
             tables,
@@ -169,8 +174,9 @@ impl Kernel {
     }
 
     /// Removes a workload's binding; unlabel its cgroups first, or they are denied
-    /// everything.
+    /// everything, as its processes in other cgroups are from then on.
     pub fn unbind(&mut self, workload: u32) -> Result<(), MapError> {
+        self.leavers.outlive(workload)?;
         self.bindings.remove(workload)
     }
 

@@ -94,7 +94,22 @@ pub(super) const TRACEPOINTS: &[&str] = &[
     "cgroup_attach_task",
     "task_newtask",
     "sched_process_exec",
+    "sched_process_free",
 ];
+
+/// A program at the beginning of a function of the kernel.
+pub(super) struct Function {
+    pub(super) name: &'static str,
+    pub(super) function: &'static str,
+}
+
+/// Has processes keep their rules that leave their container's cgroup; always attached. It
+/// has to know both cgroups, and is no hook: the tracepoint of the same name comes when
+/// the old one is forgotten.
+pub(super) const LEAVE: Function = Function {
+    name: "leave",
+    function: "cgroup_attach_task",
+};
 
 /// Guards tasks in set-up, and judges tracing; always attached.
 const GUARD: &str = "ptrace_access_check";
@@ -102,7 +117,9 @@ const GUARD: &str = "ptrace_access_check";
 /// Programs that are always attached. The guard first: nobody is in set-up before the
 /// tracepoints say so.
 fn always() -> impl Iterator<Item = &'static str> {
-    [GUARD].into_iter().chain(TRACEPOINTS.iter().copied())
+    [GUARD, LEAVE.name]
+        .into_iter()
+        .chain(TRACEPOINTS.iter().copied())
 }
 
 /// The attached programs, and the object that has the others.

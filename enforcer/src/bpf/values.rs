@@ -2,7 +2,7 @@
 
 use bartizan_abi::containers::{Armed, ContainerCgroup};
 use bartizan_abi::handover::Owner;
-use bartizan_abi::maps::{Binding, CounterKey, Label, Sides};
+use bartizan_abi::maps::{Binding, CounterKey, Label, Process, Sides};
 
 /// [`CounterKey`], for aya.
 #[repr(transparent)]
@@ -20,6 +20,16 @@ const _: () = assert!(size_of::<CounterKey>() == 12 && size_of::<Label>() == 32)
 unsafe impl aya::Pod for KernelKey {}
 // SAFETY: as above.
 unsafe impl aya::Pod for KernelLabel {}
+
+/// [`Process`], for aya.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(super) struct KernelProcess(pub(super) Process);
+
+const _: () = assert!(size_of::<Process>() == 16);
+
+// SAFETY: as above.
+unsafe impl aya::Pod for KernelProcess {}
 
 /// [`ContainerCgroup`], for aya.
 #[repr(transparent)]

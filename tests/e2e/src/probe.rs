@@ -13,8 +13,10 @@ mod attempt;
 mod descriptor;
 mod hammer;
 mod operation;
+mod outside;
 mod restricted;
 mod socket;
+mod uring;
 
 use std::io::{self, BufRead as _, Write as _};
 use std::process::{Child, ExitCode};
@@ -25,6 +27,7 @@ use rustix::io::Errno;
 pub(crate) use attempt::{SECRET, TOOL, VAULT};
 pub(crate) use descriptor::{GIVER, KEPT};
 pub(crate) use operation::{MOVED, OWNER};
+pub(crate) use outside::OUTSIDE;
 pub(crate) use socket::{ABSTRACT_PEER, PEER};
 
 /// Operations behind it are done over and over, see [`hammer`].

@@ -108,6 +108,14 @@ pub(super) const REFUSED: [(&str, &[Technique]); 5] = [
                 "`RENAME_EXCHANGE` with another file, given as the second",
             ),
             ("rename-exchange-from", "the same, given as the first"),
+            ("uring-open", "`IORING_OP_OPENAT`"),
+            ("uring-open-by-worker", "the same, done by a worker thread"),
+            (
+                "uring-open-by-kernel-thread",
+                "the same without a system call: `IORING_SETUP_SQPOLL`",
+            ),
+            ("uring-rename", "`IORING_OP_RENAMEAT`"),
+            ("uring-link", "`IORING_OP_LINKAT`"),
         ],
     ),
     (
@@ -123,6 +131,11 @@ pub(super) const REFUSED: [(&str, &[Technique]); 5] = [
             ("vault-symlink", "a symbolic link made in it"),
             ("vault-link", "a hard link made in it"),
             ("vault-unlink", "a name removed from it"),
+            ("uring-unlink", "the same by `IORING_OP_UNLINKAT`"),
+            (
+                "tmpfile-link",
+                "a file without a name (`O_TMPFILE`) that is given one in it",
+            ),
             ("vault-list", "a directory below it, listed"),
             (
                 "vault-create-in-bind-mount",
@@ -189,7 +202,7 @@ pub(super) const REFUSED: [(&str, &[Technique]); 5] = [
 ];
 
 /// Attempts that are refused with EPERM, by the default of the network.
-pub(super) const NOT_PERMITTED: [Technique; 6] = [
+pub(super) const NOT_PERMITTED: [Technique; 7] = [
     (
         "fast-open",
         "TCP fast open: `sendmsg` with `MSG_FASTOPEN` connects",
@@ -211,6 +224,7 @@ pub(super) const NOT_PERMITTED: [Technique; 6] = [
         "a Unix socket by a symbolic link to it",
     ),
     ("unix-abstract", "a Unix socket by an abstract name"),
+    ("uring-connect", "`IORING_OP_CONNECT`"),
 ];
 
 /// What no rule has anything to say of.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use super::{Technique, bypass, restrict};
+use super::{Technique, bypass, cgroup, restrict};
 
 /// How attempts of one kind are judged.
 struct Group {
@@ -176,6 +176,13 @@ fn groups() -> Vec<Group> {
         answer: "`EPERM`",
         case: bypass::NAMES,
         techniques: bypass::NOT_PERMITTED.to_vec(),
+    });
+    groups.push(Group {
+        title: "Leaving the container's cgroup",
+        how: "Whoever somebody in a container moves or clones out takes the rules along, and so do its children.\nWhat a process of the node moves has the rules of where it is moved to.",
+        answer: "`EACCES`",
+        case: cgroup::LEAVING,
+        techniques: cgroup::WAYS_OUT.to_vec(),
     });
     for (operation, ways) in restrict::WAYS {
         let name = operation.name();

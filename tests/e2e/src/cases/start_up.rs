@@ -81,8 +81,9 @@ fn few_capabilities(context: &Context) -> Result<()> {
         "it hands capabilities on"
     );
     ensure!(enforcer["NoNewPrivs:"] == 1, "it may get new privileges");
+    ensure!(enforcer["Seccomp:"] == 2, "it may make any system call");
     let container_has = status(inside)?;
-    for field in ["CapEff:", "CapPrm:", "CapBnd:", "NoNewPrivs:"] {
+    for field in ["CapEff:", "CapPrm:", "CapBnd:", "NoNewPrivs:", "Seccomp:"] {
         ensure!(
             container_has[field] == own[field],
             "{field} of the container"

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::process::Command;
 
-use rustix::fs::{self, CWD, FileType, Mode, OFlags, RenameFlags};
+use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
 use rustix::mount::{self, OpenTreeFlags};
@@ -252,6 +252,15 @@ fn perform_exec(name: &str) -> Result<(), Failure> {
             let wanted = MprotectFlags::READ | MprotectFlags::EXEC;
             // SAFETY: the page that was just mapped, which nobody else knows of.
             unsafe { rustix::mm::mprotect(mapped, page, wanted)? };
+            Ok(())
+        }
+        leave if leave.starts_with("leave") => super::outside::perform(leave),
+        uring if uring.starts_with("uring-") => super::uring::perform(uring),
+        "tmpfile-link" => {
+            let flags = OFlags::TMPFILE | OFlags::RDWR;
+            let file = setup("O_TMPFILE", fs::open("/tmp", flags, Mode::RWXU))?;
+            let at = format!("/proc/self/fd/{}", file.as_raw_fd());
+            fs::linkat(CWD, at, CWD, "/data/vault/linked", AtFlags::SYMLINK_FOLLOW)?;
             Ok(())
         }
         "receive" => super::descriptor::receive(),
