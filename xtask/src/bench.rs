@@ -4,30 +4,40 @@
 //! counts instructions: the same on every machine, however busy it is.
 //!
 //! ```text
-//!   plan ─► guest ─► readings ─┬─► results ─► JSON
-//!   policies ─► compiled ──────┴─► page ────► docs/performance.md
+//!   targets, workloads ─► plan ─► guest ─► readings ─┬─► results ─► JSON
+//!   policies ─► compiled ────────────────────────────┴─► page ────────► docs/performance.md
 //! ```
 
+mod account;
 mod compiled;
+mod costs;
+mod goals;
+mod markdown;
 mod page;
 mod plan;
 mod policies;
 mod readings;
 mod results;
+mod targets;
+mod workloads;
 
+use std::fs;
+use std::panic::resume_unwind;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::command::say;
+use crate::paths;
 use crate::programs::Programs;
 use crate::setup::{self, Kernel, KernelLine, Package};
-use crate::vm::{Image, Machine, Output, Timing};
+use crate::vm::{Image, Lines, Machine, Output, Timing};
 use readings::Readings;
 
 const PROGRAM: &str = "cost";
-const MINUTES: u64 = 30;
+const MINUTES: u64 = 60;
 
 /// What to measure on.
 #[derive(Args, Debug)]
@@ -51,18 +61,8 @@ impl Bench {
     pub(crate) fn run(&self) -> Result<u8> {
         setup::ensure(Package::ALL)?;
         let programs = Programs::build(&["bartizan-e2e"])?;
-        let kernels = if self.kernels.is_empty() {
-            &KernelLine::ALL[..]
-        } else {
-            &self.kernels
-        };
         let compiled = compiled::measure(&programs.path(PROGRAM))?;
-        let mut measured = Vec::new();
-        for line in kernels {
-            let kernel = Kernel::get(*line)?;
-            let readings = measure(&kernel, &programs)?;
-            measured.push((kernel.release, readings));
-        }
+        let measured = self.measure(&programs)?;
         let section = page::section(&self.command(), &measured, &compiled)?;
         page::write(&section)?;
         match self.output {
@@ -76,6 +76,34 @@ impl Bench {
             }
         }
         Ok(0)
+    }
+
+    /// Measures on all kernels at once, which changes nothing: instructions are counted.
+    fn measure(&self, programs: &Programs) -> Result<Vec<(String, Readings)>> {
+        let lines = if self.kernels.is_empty() {
+            &KernelLine::ALL[..]
+        } else {
+            &self.kernels
+        };
+        let mut kernels = Vec::new();
+        for line in lines {
+            kernels.push(Kernel::get(*line)?);
+        }
+        let results: Vec<_> = thread::scope(|scope| {
+            let running: Vec<_> = kernels
+                .iter()
+                .map(|kernel| scope.spawn(|| measure(kernel, programs)))
+                .collect();
+            let join = |guest: ScopedJoinHandle<_>| {
+                guest.join().unwrap_or_else(|panic| resume_unwind(panic))
+            };
+            running.into_iter().map(join).collect()
+        });
+        let releases = kernels.into_iter().map(|kernel| kernel.release);
+        let pairs = releases.zip(results);
+        pairs
+            .map(|(release, readings)| Ok((release, readings?)))
+            .collect()
     }
 
     /// This run as one types it.
@@ -94,12 +122,19 @@ fn measure(kernel: &Kernel, programs: &Programs) -> Result<Readings> {
     machine.timing = Timing::Instructions;
     machine.time_limit = Duration::from_mins(MINUTES);
     say(format!("measuring on {}", kernel.release));
+    let progress = || {
+        let release = kernel.release.clone();
+        Box::new(Lines::new(move |line: &str| eprintln!("{release}: {line}")))
+    };
     let output = Output {
-        stdout: Box::new(std::io::stderr()),
-        stderr: Box::new(std::io::stderr()),
+        stdout: progress(),
+        stderr: progress(),
     };
     let outcome = machine.run(image, &plan::script(), output)?;
     let report = String::from_utf8_lossy(&outcome.report).into_owned();
+    let folder = paths::target().join("bench");
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join(format!("{}.jsonl", kernel.release)), &report)?;
     if outcome.status != 0 {
         let console = outcome.console.context("no console")?;
         bail!(

@@ -7,8 +7,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
-use super::plan::MANAGED;
 use super::policies::LABEL;
+use super::workloads;
 use crate::command::output;
 use crate::paths;
 
@@ -27,14 +27,11 @@ pub(super) struct Compiled {
 
 /// Compiles the largest policy. `program` is the one that measures in guests.
 pub(super) fn measure(program: &Path) -> Result<Compiled> {
-    let (_, files) = MANAGED
-        .iter()
-        .find(|(name, _)| *name == LARGEST)
-        .context("no such workload")?;
+    let workload = workloads::of(LARGEST).context("no such workload")?;
     let folder = paths::target().join("bench");
     fs::create_dir_all(&folder)?;
     let file = folder.join(format!("{LARGEST}.yaml"));
-    fs::write(&file, files.policy(LARGEST))?;
+    fs::write(&file, workload.policy())?;
     let mut cost = Command::new(program);
     cost.args(["compile", &format!("{LABEL}={LARGEST}")])
         .arg(file);

@@ -1,146 +1,133 @@
-//! What is measured: workloads, paths, and the guest's script.
+//! The guest's image and script.
 //!
 //! ```text
-//!  settle ─ none ─ empty ─ none ─ enforcer: unmanaged, then a cgroup per policy ─ none
+//!  settle ─ none ─ empty ─ none ─ enforcer: unmanaged, then a cgroup per policy
 //!         ─ enforcer: edits of policies of many workloads
+//!         ─ enforcer: as many workloads as there can be ─ none
 //! ```
 //! One boot, one CPU. The costs without any program are measured between the others, so
 //! that a kernel that changed in the meantime is noticed.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::policies::{self, DENIED_ADDRESS, DENIED_FILE, Files, LABEL};
+use super::policies::{self, DENIED_FILE, LABEL};
+use super::targets::{self, DEPTH_5, Target};
+use super::workloads::{WORKLOADS, Workload};
 use crate::vm::Image;
 
-/// Paths by depth: their directories are names that the rules use, their leaf is not.
-pub(super) const DEPTHS: [(u32, &str); 3] = [
-    (1, "/f1"),
-    (5, "/usr/share/nginx/html/index.html"),
-    (
-        10,
-        "/srv/www/data/sites/example/current/public/assets/images/banner",
-    ),
-];
-/// At depth 5, no component is a name that a rule uses.
-pub(super) const UNKNOWN: &str = "/aaa/bb/ccc/ddd/file";
-/// At depth 5, leaves that begin and end so that a glob might match them.
-pub(super) const UNDECIDED: [(u32, &str); 3] = [
-    (8, "/usr/share/nginx/html/abcdefgt"),
-    (24, "/usr/share/nginx/html/abcdefghijkmnopqrsuvwxyt"),
-    (
-        48,
-        "/usr/share/nginx/html/abcdefghijkmnopqrsuvwxyzabcdefghijkmnopqrsuvwxyt",
-    ),
-];
-
-/// Managed workloads by name.
-pub(super) const MANAGED: [(&str, Files); 6] = [
-    ("r1", files(1, false, false)),
-    ("r10", files(10, false, true)),
-    ("r10-no-callers", files(10, false, false)),
-    ("r10-globs", files(10, true, true)),
-    ("r1000", files(1000, true, true)),
-    ("r1000-no-globs", files(1000, false, true)),
-];
-/// Workloads that connect, by name and number of networks.
-pub(super) const CONNECTED: [(&str, usize); 2] = [("cidr1", 1), ("cidr10000", 10_000)];
-/// Workloads whose policy is edited at once.
-pub(super) const EDITED: [usize; 3] = [1, 20, 100];
 /// The label of measurements with nothing attached.
 pub(super) const NONE: &str = "none";
 /// The label of those with a program that does nothing.
 pub(super) const EMPTY: &str = "empty";
 /// The label of those outside of the enforced cgroups.
 pub(super) const UNMANAGED: &str = "unmanaged";
-/// The target of connecting.
-pub(super) const CONNECT: &str = "connect";
+/// Workloads whose policy is edited at once.
+pub(super) const EDITED: [usize; 3] = [1, 20, 100];
+/// Workloads of the last part, as many as there can be: one number of 4,096 is for none.
+pub(super) const CROWD: u32 = 4_095;
+/// Labels of measurements in some cgroups of the crowd, and in others beside it.
+pub(super) const CROWDED: [&str; 2] = ["crowd", "beside"];
+/// Cgroups of each of these.
+const SAMPLES: u32 = 8;
+/// Rules of its policy.
+pub(super) const CROWD_RULES: usize = 1;
 
 const POLICIES: &str = "/etc/bench";
 const EDITS: &str = "/etc/edits";
+const MANY: &str = "/etc/crowd";
 const CGROUPS: &str = "/sys/fs/cgroup/bench";
 
-const fn files(rules: usize, globs: bool, callers: bool) -> Files {
-    Files {
-        rules,
-        globs,
-        callers,
-    }
-}
-
-/// All paths that are opened.
-pub(super) fn paths() -> Vec<&'static str> {
-    let mut all: Vec<_> = DEPTHS.iter().map(|(_, path)| *path).collect();
-    all.push(UNKNOWN);
-    all.extend(UNDECIDED.iter().map(|(_, path)| *path));
-    all
-}
-
-/// Adds the files to open, and the policies.
+/// Adds the files that are measured, and the policies.
 pub(super) fn fill(image: &mut Image) {
-    for path in paths() {
-        image.text(path, 0o644, "measured\n");
+    for target in targets::all() {
+        if target.depth() > 0 {
+            // To be run it has to be executable, whatever is in it.
+            image.text(target.path, 0o755, "measured\n");
+        }
     }
-    for (name, files) in MANAGED {
-        image.text(
-            &format!("{POLICIES}/{name}.yaml"),
-            0o644,
-            &files.policy(name),
-        );
-    }
-    for (name, cidrs) in CONNECTED {
-        let policy = policies::addresses(name, cidrs);
-        image.text(&format!("{POLICIES}/{name}.yaml"), 0o644, &policy);
+    let mut policy = |folder: &str, name: &str, policy: &str| {
+        image.text(&format!("{folder}/{name}.yaml"), 0o644, policy);
+    };
+    for workload in &WORKLOADS {
+        policy(POLICIES, workload.name, &workload.policy());
     }
     for workloads in EDITED {
-        let policy = policies::edited(&format!("edit{workloads}"));
-        image.text(&format!("{EDITS}/edit{workloads}.yaml"), 0o644, &policy);
+        let name = format!("edit{workloads}");
+        policy(EDITS, &name, &policies::reading(&name));
     }
-    let all = policies::everything("all");
-    image.text(&format!("{POLICIES}/all.yaml"), 0o644, &all);
+    policy(MANY, CROWDED[0], &policies::reading(CROWDED[0]));
 }
 
 /// The guest's script; results go to file descriptor 3.
 pub(super) fn script() -> String {
-    let paths = paths().join(" ");
-    let none = format!("cost open {NONE} {paths} >&3 && cost connect {NONE} >&3 || exit 1\n");
+    let none = measure(NONE, &targets::all()) + " >&3 || exit 1\n";
     let mut text = format!(
         "{FUNCTIONS}\
          say waiting until the kernel has settled\n\
          cost settle {DEPTH_5} || exit 1\n\
-         {none}\
-         say measuring with an empty program\n\
-         cost empty file_open open {EMPTY} {paths} >&3 || exit 1\n\
-         cost empty socket_connect connect {EMPTY} >&3 || exit 1\n\
-         {none}\
-         say starting the enforcer\n",
-        DEPTH_5 = DEPTHS[1].1,
+         {none}"
     );
-    let opening = MANAGED.map(|(name, _)| name);
-    let connecting = CONNECTED.map(|(name, _)| name);
-    let workloads = [&opening[..], &connecting, &["all"]].concat();
-    for name in &workloads {
-        let _ = writeln!(text, "cgroup {name}");
+    with_empty(&mut text);
+    text.push_str(&none);
+    enforced(&mut text);
+    edits(&mut text);
+    crowd(&mut text);
+    text + &none
+}
+
+/// With a program on the operation's hook that does nothing.
+fn with_empty(text: &mut String) {
+    text.push_str("say measuring with an empty program\n");
+    let targets = empty();
+    let hooks: BTreeSet<_> = targets.iter().map(|target| target.hook()).collect();
+    for hook in hooks {
+        let targets = targets.iter().filter(|target| target.hook() == hook);
+        let measure = measure(EMPTY, &targets.copied().collect::<Vec<_>>());
+        let measure = measure.trim_start_matches("cost ");
+        let _ = writeln!(text, "cost empty {hook} {measure} >&3 || exit 1");
+    }
+}
+
+/// With the enforcer, outside of all workloads and in each of them.
+fn enforced(text: &mut String) {
+    text.push_str("say starting the enforcer\n");
+    for workload in &WORKLOADS {
+        let _ = writeln!(text, "cgroup {}", workload.name);
     }
     let _ = write!(text, "start {POLICIES}");
-    for name in &workloads {
+    for Workload { name, .. } in &WORKLOADS {
         let _ = write!(
             text,
             " --workload {name}={CGROUPS}/{name},label={LABEL}={name}"
         );
     }
+    let unmanaged = measure(UNMANAGED, &targets::all());
     let _ = write!(
         text,
-        "\nsay measuring with the enforcer\n\
-         cost open {UNMANAGED} {paths} >&3 && cost connect {UNMANAGED} >&3 || exit 1\n"
+        "\nsay measuring with the enforcer\n{unmanaged} >&3 || exit 1\n"
     );
-    let measured = opening.map(|name| (name, DENIED_FILE, format!("open {name} {paths}")));
-    let more = connecting.map(|name| (name, DENIED_ADDRESS, format!("connect {name}")));
-    for (name, denied, what) in measured.iter().chain(&more) {
-        let _ = writeln!(text, "within {name} {denied} '{what}' >&3 || exit 1");
+    for workload in &WORKLOADS {
+        let (name, denied) = (workload.name, workload.denied());
+        let measure = measure(name, &workload.targets());
+        let _ = writeln!(text, "within {name} {denied} '{measure}' >&3 || exit 1");
     }
-    let _ = write!(text, "cost programs >&3 || exit 1\nstop\n{none}");
-    edits(&mut text);
-    text
+    text.push_str("cost programs >&3 || exit 1\nstop\n");
+}
+
+/// What is measured with empty programs, to which depths are all the same.
+pub(super) fn empty() -> Vec<Target> {
+    [targets::at_depth_5(), targets::WITHOUT_FILES.to_vec()].concat()
+}
+
+/// The command that measures some targets.
+fn measure(label: &str, targets: &[Target]) -> String {
+    targets
+        .iter()
+        .fold(format!("cost measure {label}"), |mut text, target| {
+            let _ = write!(text, " {target}");
+            text
+        })
 }
 
 /// Edits policies that few and many workloads have.
@@ -164,8 +151,44 @@ fn edits(text: &mut String) {
     text.push_str("stop\n");
 }
 
+/// Measures in some of as many workloads as there can be, and in cgroups beside them.
+fn crowd(text: &mut String) {
+    let _ = writeln!(text, "say starting the enforcer with {CROWD} workloads");
+    let [managed, beside] = CROWDED;
+    let every = CROWD / SAMPLES;
+    for sample in 0..SAMPLES {
+        let from = sample * every;
+        let to = if sample + 1 == SAMPLES {
+            CROWD
+        } else {
+            from + every
+        } - 1;
+        let _ = writeln!(text, "cgroup {beside}{sample}\ncgroup {managed}{from}");
+        let _ = writeln!(text, "empty_cgroups {managed} {} {to}", from + 1);
+    }
+    let _ = writeln!(
+        text,
+        "start {MANY} $(for i in $(seq 0 {}); do echo --workload \
+         $i={CGROUPS}/{managed}$i,label={LABEL}={managed}; done)",
+        CROWD - 1
+    );
+    for sample in 0..SAMPLES {
+        let number = sample * every;
+        let measured = measure(&format!("{managed}{sample}"), &[DEPTH_5]);
+        let others = measure(&format!("{beside}{sample}"), &[DEPTH_5]);
+        let _ = write!(
+            text,
+            "within {managed}{number} {DENIED_FILE} '{measured}' >&3 || exit 1\n\
+             beside {beside}{sample} '{others}' >&3 || exit 1\n"
+        );
+    }
+    text.push_str("stop\n");
+}
+
 /// The policies are moved to a file system of their own: on the one that is measured, the
 /// enforcer's inotify watch would add 160 instructions to opening and closing any file.
+///
+/// After the enforcer's end, the kernel still has its maps and programs to free.
 ///
 /// A process waits in each cgroup, so that the enforcer finds a container that is there
 /// and doesn't go on looking for its mounts.
@@ -178,8 +201,14 @@ cgroup() {
     sh -c "echo \$\$ > /sys/fs/cgroup/bench/$1/cgroup.procs; exec sleep 100000" &
     until grep -q . /sys/fs/cgroup/bench/$1/cgroup.procs; do usleep 10000; done
 }
+empty_cgroups() {
+    (cd /sys/fs/cgroup/bench && mkdir $(for i in $(seq $2 $3); do echo $1$i; done))
+}
 within() {
-    sh -c "echo \$\$ > /sys/fs/cgroup/bench/$1/cgroup.procs; cost denied $2 && sleep 1 && exec cost $3"
+    sh -c "echo \$\$ > /sys/fs/cgroup/bench/$1/cgroup.procs; cost denied $2 && sleep 1 && exec $3"
+}
+beside() {
+    sh -c "echo \$\$ > /sys/fs/cgroup/bench/$1/cgroup.procs; exec $2"
 }
 start() {
     folder=/run/$(basename $1)
@@ -189,12 +218,12 @@ start() {
     bartizan-enforcer standalone -f $folder "$@" --denials /run/denials 2>> /run/enforcer.log &
     enforcer=$!
     until grep -q enforcing: /run/enforcer.log; do
-        kill -0 $enforcer || { cat /run/enforcer.log >&2; exit 1; }
+        kill -0 $enforcer || { tail -n 20 /run/enforcer.log >&2; exit 1; }
         sleep 1
     done
     sleep 2
     kib=$(sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' /proc/$enforcer/status)
-    echo "{\"workloads\": $#, \"resident\": $kib}" >&3
+    echo "{\"workloads\": $(($# / 2)), \"resident\": $kib}" >&3
 }
 edit() {
     for path in /b/1 /b/2 /b/3 /b/4 /b/5; do
@@ -213,5 +242,6 @@ edit() {
 stop() {
     kill $enforcer
     wait $enforcer
+    sleep 5
 }
 "#;

@@ -11,10 +11,13 @@ pub(super) const DENIED_FILE: &str = "/etc/shadow";
 /// Connecting to it is denied by every policy for addresses.
 pub(super) const DENIED_ADDRESS: &str = "10.0.0.1";
 
-/// Rules of [`Files::rules`] that have a glob in a component.
-const GLOBS: usize = 200;
-/// Of these, those at any depth.
-const ANYWHERE: usize = 20;
+/// Of a thousand rules, the 990 after the tenth have 200 globs in components; of fewer, as
+/// large a part.
+const GLOBS_OF_990: usize = 200;
+/// One of so many globs is at any depth.
+const ANYWHERE: usize = 10;
+/// Rules of [`everything`].
+pub(super) const EVERYTHING_RULES: usize = 13;
 
 /// Ten rules without a glob inside a component: what a web server's policy may say. The
 /// directories of the measured paths are names that the table knows, one rule looks at
@@ -45,7 +48,7 @@ const TEN: &str = r#"  process:
 pub(super) struct Files {
     /// 1, or 10 and more.
     pub(super) rules: usize,
-    /// Three globs with ten rules, 200 with more.
+    /// Three globs with ten rules, one in five rules with more.
     pub(super) globs: bool,
     /// Some rules look at their caller.
     pub(super) callers: bool,
@@ -91,8 +94,9 @@ impl Files {
             return;
         }
         let mut random = Random(7);
-        let every = more / GLOBS;
-        let mut globs = if self.globs { GLOBS } else { 0 };
+        let all = more * GLOBS_OF_990 / 990;
+        let every = more / all;
+        let mut globs = if self.globs { all } else { 0 };
         for number in 0..more {
             let directory = random.directory();
             let path = if globs > 0 && number % every == 0 {
@@ -104,7 +108,7 @@ impl Files {
                     2 => format!("*-{}", random.name()),
                     _ => format!(".{}_*", random.name()),
                 };
-                let anywhere = globs < ANYWHERE;
+                let anywhere = globs < all / ANYWHERE;
                 format!("{}/{glob}", if anywhere { "**" } else { &directory })
             } else {
                 match number % 20 {
@@ -122,11 +126,11 @@ impl Files {
     }
 }
 
-/// A policy that allows nothing but connections to 127.0.0.1 and to `cidrs` - 1 networks.
-pub(super) fn addresses(name: &str, cidrs: usize) -> String {
+/// A policy that allows traffic with 127.0.0.1 and `networks` - 1 networks alone.
+pub(super) fn networks(name: &str, networks: usize) -> String {
     let mut random = Random(3);
     let mut list = vec!["127.0.0.1/32".to_owned()];
-    while list.len() < cidrs {
+    while list.len() < networks {
         let prefix = [16, 20, 22, 24, 24, 24, 32][random.below(7)];
         let bits = random.next() as u32 >> (32 - prefix) << (32 - prefix);
         // Neither what is measured nor what is denied.
@@ -135,16 +139,18 @@ pub(super) fn addresses(name: &str, cidrs: usize) -> String {
         }
     }
     format!(
-        "{}  network:\n    default: Deny\n    allow:\n      - operations: [Connect, Bind]\n        \
+        "{}  network:\n    default: Deny\n    allow:\n      - operations: [Connect, Send, Bind]\n        \
          addresses: [\"0.0.0.0/32\", \"{}\"]\n",
         head(name),
         list.join("\", \"")
     )
 }
 
-/// A small policy with a path to replace.
-pub(super) fn edited(name: &str) -> String {
-    let rule = "  files:\n    deny:\n      - paths: [\"/edited\", \"/etc/shadow\"]\n";
+/// One rule, with a path to replace, about opening files for reading alone: it needs few
+/// hooks, and loading the programs of all of them takes most of a start.
+pub(super) fn reading(name: &str) -> String {
+    let rule = "  files:\n    deny:\n      - paths: [\"/edited\", \"/etc/shadow\"]\n        \
+                operations: [Read]\n";
     head(name) + rule
 }
 

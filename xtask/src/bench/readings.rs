@@ -3,7 +3,8 @@
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
-use super::plan::NONE;
+use super::plan::{CROWDED, NONE};
+use super::targets::{DEPTH_5, Target};
 
 /// Change of the cost without programs, within a boot, above which nothing counts. 6.1
 /// changes by 1 % at the shortest paths, others by a tenth of that.
@@ -65,15 +66,37 @@ impl Readings {
     }
 
     /// Instructions of an operation with nothing attached.
-    pub(super) fn base(&self, target: &str) -> Result<f64> {
+    fn base(&self, target: &str) -> Result<f64> {
         median(self.of(NONE, target)).with_context(|| format!("{target} has no base"))
     }
 
     /// Instructions that an operation costs more than with nothing attached.
-    pub(super) fn added(&self, label: &str, target: &str) -> Result<f64> {
-        let cost = median(self.of(label, target))
+    pub(super) fn added(&self, label: &str, target: Target) -> Result<f64> {
+        let target = target.to_string();
+        let cost = median(self.of(label, &target))
             .with_context(|| format!("{target} was not measured for {label}"))?;
-        Ok(cost - self.base(target)?)
+        Ok(cost - self.base(&target)?)
+    }
+
+    /// The least and the most that opening costs more in cgroups of the crowd, and the same
+    /// beside it.
+    pub(super) fn crowd(&self) -> Result<[(f64, f64); 2]> {
+        let target = DEPTH_5.to_string();
+        let base = self.base(&target)?;
+        let spread = |prefix: &str| {
+            let mut costs: Vec<f64> = self
+                .costs
+                .iter()
+                .filter(|cost| cost.label.starts_with(prefix) && cost.target == target)
+                .map(|cost| cost.ns - base)
+                .collect();
+            costs.sort_by(f64::total_cmp);
+            let ends = costs.first().zip(costs.last());
+            ends.map(|(least, most)| (*least, *most))
+                .with_context(|| format!("{prefix} was not measured"))
+        };
+        let [managed, beside] = CROWDED;
+        Ok([spread(managed)?, spread(beside)?])
     }
 
     /// The slowest edit of a policy of that many workloads, milliseconds.
@@ -135,14 +158,22 @@ fn median(costs: impl Iterator<Item = f64>) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::targets::CONNECT;
     use super::*;
 
     fn report(bases: [f64; 3]) -> String {
         let line = |label: &str, ns: f64| {
-            format!("{{\"label\":\"{label}\",\"target\":\"/f\",\"ns\":{ns}}}\n")
+            format!("{{\"label\":\"{label}\",\"target\":\"{DEPTH_5}\",\"ns\":{ns}}}\n")
         };
         let mut text: String = bases.iter().map(|ns| line(NONE, *ns)).collect();
-        text += &line("managed", 10_700.0);
+        for (label, ns) in [
+            ("managed", 10_700.0),
+            ("crowd0", 10_705.0),
+            ("crowd1", 10_700.0),
+            ("beside0", 10_250.0),
+        ] {
+            text += &line(label, ns);
+        }
         text + "{\"workloads\":9,\"resident\":9000}\n{\"workloads\":9,\"resident\":9500}\n\
                 {\"hook\":\"capable\",\"verified\":77}\n\
                 {\"edited\":20,\"ms\":31}\n{\"edited\":20,\"ms\":30}\n"
@@ -151,13 +182,17 @@ mod tests {
     #[test]
     fn costs_are_what_is_added_to_the_median_base() {
         let readings = Readings::parse(&report([10_001.0, 10_000.0, 9_990.0])).unwrap();
-        assert!((readings.added("managed", "/f").unwrap() - 700.0).abs() < 0.01);
-        assert_eq!(readings.drift().unwrap(), (10.0, "/f"));
+        assert!((readings.added("managed", DEPTH_5).unwrap() - 700.0).abs() < 0.01);
+        assert_eq!(
+            readings.drift().unwrap(),
+            (10.0, DEPTH_5.to_string().as_str())
+        );
         assert_eq!(readings.resident, 9_000);
         assert_eq!(readings.largest().unwrap(), &("capable".to_owned(), 77));
         assert_eq!(readings.edit(20).unwrap(), 31);
         assert!(readings.edit(1).is_err());
-        assert!(readings.added("managed", "/g").is_err());
+        assert!(readings.added("managed", CONNECT).is_err());
+        assert_eq!(readings.crowd().unwrap(), [(700.0, 705.0), (250.0, 250.0)]);
     }
 
     #[test]

@@ -5,15 +5,26 @@ use std::time::Instant;
 /// Batches per measurement; the median one counts, so that a timer's interrupt or
 /// another process in some of them doesn't.
 const BATCHES: usize = 5;
-/// Operations per batch.
-const OPERATIONS: u32 = 400;
+/// Operations per batch; an even number, so that moving something there and back ends
+/// where it began.
+pub(crate) const OPERATIONS: u32 = 400;
 
 /// Nanoseconds of one operation. `operation` fails the measurement if it fails.
 pub(crate) fn median<E>(mut operation: impl FnMut() -> Result<(), E>) -> Result<f64, E> {
+    prepared(|| Ok(()), |_| operation())
+}
+
+/// The same with something before each batch that isn't timed. `operation` gets its number
+/// within the batch.
+pub(crate) fn prepared<E>(
+    mut prepare: impl FnMut() -> Result<(), E>,
+    mut operation: impl FnMut(u32) -> Result<(), E>,
+) -> Result<f64, E> {
     let mut batch = || {
+        prepare()?;
         let start = Instant::now();
-        for _ in 0..OPERATIONS {
-            operation()?;
+        for number in 0..OPERATIONS {
+            operation(number)?;
         }
         Ok(start.elapsed().as_secs_f64() * 1e9 / f64::from(OPERATIONS))
     };

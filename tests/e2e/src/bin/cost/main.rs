@@ -1,13 +1,12 @@
 //! What an operation costs, in nanoseconds of the guest it runs in (`cargo xtask bench`).
 //!
 //! ```text
-//! cost settle PATH               waits until the kernel has settled after its boot
-//! cost open LABEL PATH...        opening and closing each path
-//! cost connect LABEL             connecting a UDP socket to 127.0.0.1
-//! cost empty HOOK open|connect   the same with a program on the hook that does nothing
-//! cost denied FILE|ADDRESS       whether that is denied; nothing is measured
-//! cost programs                  loaded LSM programs, and what the verifier spent on each
-//! cost compile LABEL FILE        on the host: from a policy file to tables
+//! cost settle OPERATION            waits until the kernel has settled after its boot
+//! cost measure LABEL OPERATION...  each, for instance `open:/etc/hosts` or `connect`
+//! cost empty HOOK COMMAND...       the same with a program on the hook that does nothing
+//! cost denied FILE|ADDRESS         whether that is denied; nothing is measured
+//! cost programs                    loaded LSM programs, and what the verifier spent on each
+//! cost compile LABEL FILE          on the host: from a policy file to tables
 //! ```
 //!
 //! Results are JSON lines. On a CPU that counts instructions (`-icount shift=0`) a
@@ -21,6 +20,7 @@ mod bpf;
 mod clock;
 mod compile;
 mod operation;
+mod settle;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -42,20 +42,12 @@ fn main() -> ExitCode {
 
 fn run(words: &[&str]) -> Result<()> {
     match words {
-        ["settle", path] => operation::settle(path),
-        ["open", label, paths @ ..] => {
-            for path in paths {
-                let cost = operation::open_and_close(path)?;
-                println!("{}", json!({ "label": label, "target": path, "ns": cost }));
+        ["settle", what] => settle::settle(what),
+        ["measure", label, operations @ ..] => {
+            for what in operations {
+                let cost = operation::measure(what)?;
+                println!("{}", json!({ "label": label, "target": what, "ns": cost }));
             }
-            Ok(())
-        }
-        ["connect", label] => {
-            let cost = operation::connect()?;
-            println!(
-                "{}",
-                json!({ "label": label, "target": "connect", "ns": cost })
-            );
             Ok(())
         }
         ["empty", hook, rest @ ..] => {
