@@ -5,16 +5,19 @@
 //!
 //! ```text
 //!   targets, workloads ─► plan ─► guest ─► readings ─┬─► results ─► JSON
-//!   policies ─► compiled ────────────────────────────┴─► page ────────► docs/performance.md
+//!                                                    ├─► budgets ─► overruns
+//!   policies ─► compiled ────────────────────────────┴─► page, plot ─► docs/performance.*
 //! ```
 
 mod account;
+mod budgets;
 mod compiled;
 mod costs;
 mod goals;
 mod markdown;
 mod page;
 mod plan;
+mod plot;
 mod policies;
 mod readings;
 mod results;
@@ -33,7 +36,9 @@ use crate::command::say;
 use crate::paths;
 use crate::programs::Programs;
 use crate::setup::{self, Kernel, KernelLine, Package};
+use crate::totals::Totals;
 use crate::vm::{Image, Lines, Machine, Output, Timing};
+use plan::Plan;
 use readings::Readings;
 
 const PROGRAM: &str = "cost";
@@ -45,6 +50,9 @@ pub(crate) struct Bench {
     /// A kernel to measure on (several are possible) [default: all]
     #[arg(long = "kernel", value_enum, value_name = "KERNEL")]
     kernels: Vec<KernelLine>,
+    /// Only compare with the budgets, and write nothing
+    #[arg(long, conflicts_with = "output")]
+    brief: bool,
     /// How to print the results; they are also written to docs/performance.md
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
@@ -57,14 +65,19 @@ pub(crate) enum Format {
 }
 
 impl Bench {
-    /// Measures, prints, and writes the page's section.
+    /// Measures, prints, and writes the page's section and figure. 1: something is over its
+    /// budget.
     pub(crate) fn run(&self) -> Result<u8> {
+        if self.brief {
+            return Ok(self.check()?.status());
+        }
         setup::ensure(Package::ALL)?;
         let programs = Programs::build(&["bartizan-e2e"])?;
         let compiled = compiled::measure(&programs.path(PROGRAM))?;
-        let measured = self.measure(&programs)?;
+        let (measured, totals) = self.measure(&programs, |_| Ok(Plan::Full))?;
         let section = page::section(&self.command(), &measured, &compiled)?;
         page::write(&section)?;
+        plot::write(&measured)?;
         match self.output {
             Format::Table => print!("{section}"),
             Format::Json => {
@@ -75,35 +88,61 @@ impl Bench {
                 println!("{}", serde_json::to_string_pretty(&results)?);
             }
         }
-        Ok(0)
+        Ok(totals.status())
+    }
+
+    /// What is run for every change: the budgets of one kernel.
+    pub(crate) fn brief() -> Self {
+        Self {
+            kernels: vec![KernelLine::V6_12],
+            brief: true,
+            output: Format::Table,
+        }
+    }
+
+    /// Measures what has a budget; what is over it has failed.
+    pub(crate) fn check(&self) -> Result<Totals> {
+        setup::ensure(Package::ALL)?;
+        let programs = Programs::build(&["bartizan-e2e"])?;
+        let plan = |line| Ok(Plan::Opening(budgets::opening(line)?));
+        let (_, totals) = self.measure(&programs, plan)?;
+        println!("{totals}");
+        Ok(totals)
     }
 
     /// Measures on all kernels at once, which changes nothing: instructions are counted.
-    fn measure(&self, programs: &Programs) -> Result<Vec<(String, Readings)>> {
+    fn measure(
+        &self,
+        programs: &Programs,
+        plan: impl Fn(KernelLine) -> Result<Plan>,
+    ) -> Result<(Vec<(String, Readings)>, Totals)> {
         let lines = if self.kernels.is_empty() {
             &KernelLine::ALL[..]
         } else {
             &self.kernels
         };
-        let mut kernels = Vec::new();
+        let mut guests = Vec::new();
         for line in lines {
-            kernels.push(Kernel::get(*line)?);
+            guests.push((*line, Kernel::get(*line)?, plan(*line)?));
         }
         let results: Vec<_> = thread::scope(|scope| {
-            let running: Vec<_> = kernels
+            let running: Vec<_> = guests
                 .iter()
-                .map(|kernel| scope.spawn(|| measure(kernel, programs)))
+                .map(|(_, kernel, plan)| scope.spawn(|| measure(kernel, programs, plan)))
                 .collect();
             let join = |guest: ScopedJoinHandle<_>| {
                 guest.join().unwrap_or_else(|panic| resume_unwind(panic))
             };
             running.into_iter().map(join).collect()
         });
-        let releases = kernels.into_iter().map(|kernel| kernel.release);
-        let pairs = releases.zip(results);
-        pairs
-            .map(|(release, readings)| Ok((release, readings?)))
-            .collect()
+        let mut measured = Vec::new();
+        let mut totals = Totals::default();
+        for ((line, kernel, plan), result) in guests.into_iter().zip(results) {
+            let readings = result?;
+            totals.add(within_budget(line, &readings, &plan)?);
+            measured.push((kernel.release, readings));
+        }
+        Ok((measured, totals))
     }
 
     /// This run as one types it.
@@ -113,11 +152,24 @@ impl Bench {
     }
 }
 
-fn measure(kernel: &Kernel, programs: &Programs) -> Result<Readings> {
+/// Says what is over its budget.
+fn within_budget(line: KernelLine, readings: &Readings, plan: &Plan) -> Result<Totals> {
+    let (overruns, figures) = budgets::check(line, readings, plan)?;
+    for overrun in &overruns {
+        eprintln!("over budget: {overrun}");
+    }
+    Ok(Totals {
+        passed: figures - overruns.len(),
+        failed: overruns.len(),
+        skipped: 0,
+    })
+}
+
+fn measure(kernel: &Kernel, programs: &Programs, plan: &Plan) -> Result<Readings> {
     let mut image = Image::new(kernel)?;
     programs.install(&mut image)?;
     programs.install_one(PROGRAM, &mut image)?;
-    plan::fill(&mut image);
+    plan.fill(&mut image);
     let mut machine = Machine::new(kernel.clone());
     machine.timing = Timing::Instructions;
     machine.time_limit = Duration::from_mins(MINUTES);
@@ -130,11 +182,12 @@ fn measure(kernel: &Kernel, programs: &Programs) -> Result<Readings> {
         stdout: progress(),
         stderr: progress(),
     };
-    let outcome = machine.run(image, &plan::script(), output)?;
+    let outcome = machine.run(image, &plan.script(), output)?;
     let report = String::from_utf8_lossy(&outcome.report).into_owned();
     let folder = paths::target().join("bench");
     fs::create_dir_all(&folder)?;
-    fs::write(folder.join(format!("{}.jsonl", kernel.release)), &report)?;
+    let name = format!("{}-{}.jsonl", kernel.release, plan.name());
+    fs::write(folder.join(name), &report)?;
     if outcome.status != 0 {
         let console = outcome.console.context("no console")?;
         bail!(

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::api::Api;
+use crate::bench::Bench;
 use crate::cluster_test::ClusterTest;
 use crate::command::{cargo, run, run_quietly, say};
 use crate::e2e::Batch;
@@ -43,10 +44,11 @@ const QUICK: [Step; 8] = [
     ("documentation", documentation),
     ("licences, sources, duplicates", deny),
 ];
-const SLOW: [Step; 4] = [
+const SLOW: [Step; 5] = [
     ("fuzzing", fuzzing),
     ("tests against API servers", api_tests),
     ("tests in real kernels", kernel_tests),
+    ("cost of decisions", cost),
     ("tests in a real cluster", cluster_tests),
 ];
 
@@ -192,6 +194,10 @@ fn fuzzing() -> Result<Totals> {
 
 fn api_tests() -> Result<Totals> {
     Api::default().test()
+}
+
+fn cost() -> Result<Totals> {
+    Bench::brief().check()
 }
 
 fn cluster_tests() -> Result<Totals> {

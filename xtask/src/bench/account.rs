@@ -75,7 +75,10 @@ pub(super) fn undecided_byte(all: &Readings) -> Result<f64> {
 
 /// Adds the account.
 pub(super) fn account(text: &mut String, kernels: &Kernels) -> Result<()> {
-    text.push_str("\nWhere the instructions of opening at depth 5 under ten rules go:\n\n");
+    text.push_str(
+        "\nWhere the instructions of opening at depth 5 under ten rules go; \
+         [below](#what-was-tried) is what was tried:\n\n",
+    );
     let releases = kernels.iter().map(|(release, _)| release.as_str());
     head(text, ["step"].into_iter().chain(releases));
     for step in OPENING

@@ -6,10 +6,11 @@ use anyhow::{Context as _, Result};
 
 use super::compiled::Compiled;
 use super::readings::Readings;
-use super::{account, costs, goals};
+use super::{account, costs, goals, plot};
 use crate::paths;
 
-const PAGE: &str = "docs/performance.md";
+/// The page, from the workspace's root.
+pub(super) const PAGE: &str = "docs/performance.md";
 const BEGIN: &str = "<!-- Written by `cargo xtask bench` from here -->\n";
 const END: &str = "<!-- to here -->\n";
 
@@ -34,6 +35,7 @@ fn replaced(text: &str, section: &str) -> Option<String> {
 pub(super) fn section(command: &str, kernels: &Kernels, compiled: &Compiled) -> Result<String> {
     let mut text = format!("`{command}`:\n\n");
     goals::goals(&mut text, kernels, compiled)?;
+    text.push_str(plot::REFERENCE);
     account::account(&mut text, kernels)?;
     for (release, readings) in kernels {
         costs::costs(&mut text, release, readings)?;

@@ -38,81 +38,144 @@ const EDITS: &str = "/etc/edits";
 const MANY: &str = "/etc/crowd";
 const CGROUPS: &str = "/sys/fs/cgroup/bench";
 
-/// Adds the files that are measured, and the policies.
-pub(super) fn fill(image: &mut Image) {
-    for target in targets::all() {
-        if target.depth() > 0 {
-            // To be run it has to be executable, whatever is in it.
-            image.text(target.path, 0o755, "measured\n");
+/// What of it is measured.
+#[derive(Debug)]
+pub(super) enum Plan {
+    /// All.
+    Full,
+    /// Opening, for these labels and targets, without edits and crowd. Policies are about
+    /// opening alone, because verifying the programs of all hooks takes most of a run.
+    Opening(BTreeSet<(String, String)>),
+}
+
+impl Plan {
+    /// By which its readings are kept.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Opening(_) => "opening",
         }
     }
-    let mut policy = |folder: &str, name: &str, policy: &str| {
-        image.text(&format!("{folder}/{name}.yaml"), 0o644, policy);
-    };
-    for workload in &WORKLOADS {
-        policy(POLICIES, workload.name, &workload.policy());
-    }
-    for workloads in EDITED {
-        let name = format!("edit{workloads}");
-        policy(EDITS, &name, &policies::reading(&name));
-    }
-    policy(MANY, CROWDED[0], &policies::reading(CROWDED[0]));
-}
 
-/// The guest's script; results go to file descriptor 3.
-pub(super) fn script() -> String {
-    let none = measure(NONE, &targets::all()) + " >&3 || exit 1\n";
-    let mut text = format!(
-        "{FUNCTIONS}\
-         say waiting until the kernel has settled\n\
-         cost settle {DEPTH_5} || exit 1\n\
-         {none}"
-    );
-    with_empty(&mut text);
-    text.push_str(&none);
-    enforced(&mut text);
-    edits(&mut text);
-    crowd(&mut text);
-    text + &none
-}
-
-/// With a program on the operation's hook that does nothing.
-fn with_empty(text: &mut String) {
-    text.push_str("say measuring with an empty program\n");
-    let targets = empty();
-    let hooks: BTreeSet<_> = targets.iter().map(|target| target.hook()).collect();
-    for hook in hooks {
-        let targets = targets.iter().filter(|target| target.hook() == hook);
-        let measure = measure(EMPTY, &targets.copied().collect::<Vec<_>>());
-        let measure = measure.trim_start_matches("cost ");
-        let _ = writeln!(text, "cost empty {hook} {measure} >&3 || exit 1");
+    /// Those of `targets` that are measured under a label.
+    fn of(&self, label: &str, targets: Vec<Target>) -> Vec<Target> {
+        let mut targets = targets;
+        if let Self::Opening(wanted) = self {
+            targets.retain(|target| wanted.contains(&(label.to_owned(), target.to_string())));
+        }
+        targets
     }
-}
 
-/// With the enforcer, outside of all workloads and in each of them.
-fn enforced(text: &mut String) {
-    text.push_str("say starting the enforcer\n");
-    for workload in &WORKLOADS {
-        let _ = writeln!(text, "cgroup {}", workload.name);
+    /// Those that are measured under any label.
+    fn all(&self) -> Vec<Target> {
+        let mut targets = targets::all();
+        if let Self::Opening(wanted) = self {
+            targets.retain(|target| {
+                let target = target.to_string();
+                wanted.iter().any(|(_, other)| *other == target)
+            });
+        }
+        targets
     }
-    let _ = write!(text, "start {POLICIES}");
-    for Workload { name, .. } in &WORKLOADS {
+
+    /// Workloads with something to measure.
+    fn workloads(&self) -> Vec<(&'static Workload, Vec<Target>)> {
+        let all = WORKLOADS.iter();
+        all.map(|workload| (workload, self.of(workload.name, workload.targets())))
+            .filter(|(_, targets)| !targets.is_empty())
+            .collect()
+    }
+
+    /// Adds the files that are measured, and the policies.
+    pub(super) fn fill(&self, image: &mut Image) {
+        for target in targets::all() {
+            if target.depth() > 0 {
+                // To be run it has to be executable, whatever is in it.
+                image.text(target.path, 0o755, "measured\n");
+            }
+        }
+        let mut policy = |folder: &str, name: &str, policy: &str| {
+            image.text(&format!("{folder}/{name}.yaml"), 0o644, policy);
+        };
+        for (workload, _) in self.workloads() {
+            let rules = match self {
+                Self::Full => workload.policy(),
+                Self::Opening(_) => policies::opening(&workload.policy()),
+            };
+            policy(POLICIES, workload.name, &rules);
+        }
+        for workloads in EDITED {
+            let name = format!("edit{workloads}");
+            policy(EDITS, &name, &policies::reading(&name));
+        }
+        policy(MANY, CROWDED[0], &policies::reading(CROWDED[0]));
+    }
+
+    /// The guest's script; results go to file descriptor 3.
+    pub(super) fn script(&self) -> String {
+        let none = measure(NONE, &self.all()) + " >&3 || exit 1\n";
+        let mut text = format!(
+            "{FUNCTIONS}\
+             say waiting until the kernel has settled\n\
+             cost settle {DEPTH_5} || exit 1\n\
+             {none}"
+        );
+        self.empty(&mut text, &none);
+        self.policies(&mut text);
+        if matches!(self, Self::Full) {
+            edits(&mut text);
+            crowd(&mut text);
+        }
+        text + &none
+    }
+
+    /// With a program on the operation's hook that does nothing.
+    fn empty(&self, text: &mut String, none: &str) {
+        let targets = self.of(EMPTY, empty());
+        if targets.is_empty() {
+            return;
+        }
+        text.push_str("say measuring with an empty program\n");
+        let hooks: BTreeSet<_> = targets.iter().map(|target| target.hook()).collect();
+        for hook in hooks {
+            let targets = targets.iter().filter(|target| target.hook() == hook);
+            let measure = measure(EMPTY, &targets.copied().collect::<Vec<_>>());
+            let measure = measure.trim_start_matches("cost ");
+            let _ = writeln!(text, "cost empty {hook} {measure} >&3 || exit 1");
+        }
+        text.push_str(none);
+    }
+
+    /// With the enforcer, outside of all workloads and in each of them.
+    fn policies(&self, text: &mut String) {
+        let workloads = self.workloads();
+        let names: Vec<_> = workloads
+            .iter()
+            .map(|(workload, _)| workload.name)
+            .collect();
+        text.push_str("say starting the enforcer\n");
+        for name in &names {
+            let _ = writeln!(text, "cgroup {name}");
+        }
+        let _ = write!(text, "start {POLICIES}");
+        for name in &names {
+            let _ = write!(
+                text,
+                " --workload {name}={CGROUPS}/{name},label={LABEL}={name}"
+            );
+        }
+        let unmanaged = measure(UNMANAGED, &self.of(UNMANAGED, targets::all()));
         let _ = write!(
             text,
-            " --workload {name}={CGROUPS}/{name},label={LABEL}={name}"
+            "\nsay measuring with the enforcer\n{unmanaged} >&3 || exit 1\n"
         );
+        for (workload, targets) in workloads {
+            let (name, denied) = (workload.name, workload.denied());
+            let measure = measure(name, &targets);
+            let _ = writeln!(text, "within {name} {denied} '{measure}' >&3 || exit 1");
+        }
+        text.push_str("cost programs >&3 || exit 1\nstop\n");
     }
-    let unmanaged = measure(UNMANAGED, &targets::all());
-    let _ = write!(
-        text,
-        "\nsay measuring with the enforcer\n{unmanaged} >&3 || exit 1\n"
-    );
-    for workload in &WORKLOADS {
-        let (name, denied) = (workload.name, workload.denied());
-        let measure = measure(name, &workload.targets());
-        let _ = writeln!(text, "within {name} {denied} '{measure}' >&3 || exit 1");
-    }
-    text.push_str("cost programs >&3 || exit 1\nstop\n");
 }
 
 /// What is measured with empty programs, to which depths are all the same.

@@ -43,6 +43,9 @@ const TEN: &str = r#"  process:
       - paths: ["/srv/www/data/private/**"]
 "#;
 
+/// Before rules for files.
+const FILES: &str = "  files:\n    deny:\n";
+
 /// What the rules for files are like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Files {
@@ -146,6 +149,23 @@ pub(super) fn networks(name: &str, networks: usize) -> String {
     )
 }
 
+/// A policy for files and programs with as many rules for the same paths, all about opening
+/// files: it needs few hooks.
+pub(super) fn opening(policy: &str) -> String {
+    const RULE: &str = "      - paths:";
+    let policy = policy.replace("  process:\n    deny:\n", "");
+    let (head, rules) = policy.split_once(RULE).unwrap_or((&policy, ""));
+    let mut text = head.replace(FILES, "") + FILES;
+    for rule in rules.replace(FILES, "").split(RULE) {
+        let _ = write!(text, "{RULE}{rule}");
+        if !rule.contains("operations:") {
+            text.push_str("        operations: [Read]\n");
+        }
+    }
+    text.replace("[Write, Create, Delete]", "[Write]")
+        .replace("[Write, Delete]", "[Write]")
+}
+
 /// One rule, with a path to replace, about opening files for reading alone: it needs few
 /// hooks, and loading the programs of all of them takes most of a start.
 pub(super) fn reading(name: &str) -> String {
@@ -210,6 +230,32 @@ impl Random {
             5..=8 => format!("/{top}/share-{middle}/app-{app}"),
             9..=12 => format!("/{top}/share-{middle}/app-{app}/conf.d"),
             _ => format!("/{top}/share-{middle}/app-{app}/data/x86_64-linux-gnu"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_about_opening_has_all_rules_and_only_such() {
+        for rules in [1, 10, 1000] {
+            let all = Files {
+                rules,
+                globs: true,
+                callers: true,
+            };
+            let policy = all.policy("x");
+            let opening = opening(&policy);
+            let count = |text: &str, word| text.matches(word).count();
+            assert_eq!(count(&opening, "- paths:"), rules);
+            assert_eq!(count(&policy, "- paths:"), rules);
+            assert_eq!(count(&opening, "operations: ["), rules);
+            assert_eq!(count(&opening, FILES), 1);
+            for word in ["process", "Create", "Delete"] {
+                assert_eq!(count(&opening, word), 0, "{word}");
+            }
         }
     }
 }

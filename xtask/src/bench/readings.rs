@@ -72,10 +72,14 @@ impl Readings {
 
     /// Instructions that an operation costs more than with nothing attached.
     pub(super) fn added(&self, label: &str, target: Target) -> Result<f64> {
-        let target = target.to_string();
-        let cost = median(self.of(label, &target))
+        self.added_to(label, &target.to_string())
+    }
+
+    /// [`Readings::added`] for a target by its name.
+    pub(super) fn added_to(&self, label: &str, target: &str) -> Result<f64> {
+        let cost = median(self.of(label, target))
             .with_context(|| format!("{target} was not measured for {label}"))?;
-        Ok(cost - self.base(&target)?)
+        Ok(cost - self.base(target)?)
     }
 
     /// The least and the most that opening costs more in cgroups of the crowd, and the same
@@ -97,6 +101,14 @@ impl Readings {
         };
         let [managed, beside] = CROWDED;
         Ok([spread(managed)?, spread(beside)?])
+    }
+
+    /// Instructions that the verifier processed of a hook's program.
+    pub(super) fn verified_of(&self, hook: &str) -> Result<u32> {
+        let mut all = self.verified.iter();
+        all.find(|(other, _)| other == hook)
+            .map(|(_, verified)| *verified)
+            .with_context(|| format!("{hook} has no program"))
     }
 
     /// The slowest edit of a policy of that many workloads, milliseconds.
@@ -192,6 +204,8 @@ mod tests {
         assert_eq!(readings.edit(20).unwrap(), 31);
         assert!(readings.edit(1).is_err());
         assert!(readings.added("managed", CONNECT).is_err());
+        assert_eq!(readings.verified_of("capable").unwrap(), 77);
+        assert!(readings.verified_of("file_open").is_err());
         assert_eq!(readings.crowd().unwrap(), [(700.0, 705.0), (250.0, 250.0)]);
     }
 

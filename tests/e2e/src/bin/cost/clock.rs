@@ -7,24 +7,14 @@ use std::time::Instant;
 const BATCHES: usize = 5;
 /// Operations per batch; an even number, so that moving something there and back ends
 /// where it began.
-pub(crate) const OPERATIONS: u32 = 400;
+const OPERATIONS: u32 = 400;
 
 /// Nanoseconds of one operation. `operation` fails the measurement if it fails.
 pub(crate) fn median<E>(mut operation: impl FnMut() -> Result<(), E>) -> Result<f64, E> {
-    prepared(|| Ok(()), |_| operation())
-}
-
-/// The same with something before each batch that isn't timed. `operation` gets its number
-/// within the batch.
-pub(crate) fn prepared<E>(
-    mut prepare: impl FnMut() -> Result<(), E>,
-    mut operation: impl FnMut(u32) -> Result<(), E>,
-) -> Result<f64, E> {
     let mut batch = || {
-        prepare()?;
         let start = Instant::now();
-        for number in 0..OPERATIONS {
-            operation(number)?;
+        for _ in 0..OPERATIONS {
+            operation()?;
         }
         Ok(start.elapsed().as_secs_f64() * 1e9 / f64::from(OPERATIONS))
     };

@@ -9,12 +9,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::ptr;
 
 use anyhow::{Context as _, Result, bail};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, chmod, linkat, open, rename, unlink};
+use rustix::fs::{Mode, OFlags, chmod, mkdir, open, rename, unlink};
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
 use rustix::net::{AddressFamily, SocketType, connect, sendto, socket};
 
-use crate::clock::{OPERATIONS, median, prepared};
+use crate::clock::median;
 
 /// Nobody listens there; connecting a UDP socket doesn't ask.
 const PORT: u16 = 4433;
@@ -68,32 +68,29 @@ fn changing_mode(path: &str) -> Result<f64> {
     Ok(median(|| chmod(&*name, mode))?)
 }
 
-/// Of further links to a file, which are made before the time runs, so that no file ends.
+/// Of a directory: the kernel asks the hook before it finds that `rmdir` is wanted. (What
+/// freeing a name costs depends on what was freed before.)
 fn unlinking(path: &str) -> Result<f64> {
-    let file = CString::new(path)?;
-    let names = (0..OPERATIONS)
-        .map(|number| CString::new(format!("{path}{number:03}")))
-        .collect::<Result<Vec<_>, _>>()?;
-    let link_all = || {
-        names
-            .iter()
-            .try_for_each(|name| linkat(CWD, &*file, CWD, &**name, AtFlags::empty()))
-    };
-    Ok(prepared(link_all, |number| {
-        unlink(&*names[number as usize])
+    let directory = CString::new(format!("{path}-d"))?;
+    match mkdir(&*directory, Mode::RWXU) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(median(|| match unlink(&*directory) {
+        Err(Errno::ISDIR) => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => Err(Errno::NOTDIR),
     })?)
 }
 
 /// To another name in the same directory, and back the next time.
 fn renaming(path: &str) -> Result<f64> {
-    let names = [CString::new(path)?, CString::new(format!("{path}1"))?];
-    Ok(prepared(
-        || Ok::<_, Errno>(()),
-        |number| {
-            let from = number as usize % 2;
-            rename(&*names[from], &*names[1 - from])
-        },
-    )?)
+    let mut names = [CString::new(path)?, CString::new(format!("{path}1"))?];
+    Ok(median(|| {
+        rename(&*names[0], &*names[1])?;
+        names.swap(0, 1);
+        Ok::<_, Errno>(())
+    })?)
 }
 
 /// A UDP socket to 127.0.0.1.
