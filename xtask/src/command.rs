@@ -38,9 +38,22 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 }
 
 /// Cargo, in the root of the checkout.
+///
+/// What `cargo xtask` says of the package xtask is not for it: ring's build script compares
+/// that, and ring would be built anew, with all that needs it, whenever cargo is run now by
+/// us and now by hand.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(paths::root());
+    for (name, _) in std::env::vars_os() {
+        let about = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+        if about
+            .iter()
+            .any(|start| name.as_encoded_bytes().starts_with(start.as_bytes()))
+        {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
