@@ -246,7 +246,7 @@ impl Snapshot {
         let errors = node.api_errors.iter();
         let errors = errors.map(|(reason, count)| (vec![("reason", *reason)], *count));
         counter(to, "api_errors", help, errors)?;
-        let help = "Files of the local copy that could not be written or removed";
+        let help = "Failed attempts to write or remove a file of the local copy";
         counter(to, "copy_errors", help, [(Vec::new(), node.copy_errors)])?;
         let NriFacts {
             connected,

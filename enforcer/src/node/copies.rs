@@ -8,10 +8,13 @@
 //!
 //! A file is complete or not there: it is written beside, made durable and renamed. What is
 //! torn all the same, or of another version, is named and ignored. A disk that is full
-//! costs the copy, never what is enforced, so a thread of its own writes.
+//! costs the copy, never what is enforced, so a thread of its own writes, and tries again
+//! until the copy is right.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+mod writer;
+
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
@@ -20,6 +23,7 @@ use std::thread;
 use bartizan_crds::{PodEnforcementSpec, RuleMapSpec};
 use bartizan_policy::rule_map::RuleMap;
 use serde::{Deserialize, Serialize};
+use writer::{Job, Writer};
 
 use super::keys::PodKey;
 use super::pods::Wanted;
@@ -38,13 +42,6 @@ struct PodFile {
     name: String,
     owner: Option<String>,
     spec: PodEnforcementSpec,
-}
-
-enum Job {
-    Save(PathBuf, Vec<u8>),
-    Remove(PathBuf),
-    /// Everything before is done.
-    Flush(mpsc::SyncSender<()>),
 }
 
 /// The directory, and the thread that writes there.
@@ -69,7 +66,7 @@ impl Copies {
         let failed = Arc::clone(&errors);
         thread::Builder::new()
             .name("copies".to_owned())
-            .spawn(move || work(&todo, &failed))?;
+            .spawn(move || Writer::new(failed).run(&todo))?;
         Ok(Self {
             pods,
             rule_maps,
@@ -78,7 +75,7 @@ impl Copies {
         })
     }
 
-    /// Files that could not be written or removed.
+    /// Failed attempts to write or remove a file.
     pub fn errors(&self) -> u64 {
         self.errors.load(Relaxed)
     }
@@ -128,7 +125,7 @@ impl Copies {
 
     /// Forgets a pod.
     pub fn remove_pod(&self, uid: PodUid) {
-        self.send(Job::Remove(self.pod_path(uid)));
+        self.send(Job::Change(self.pod_path(uid), None));
     }
 
     /// Forgets all rule maps but those that are used.
@@ -136,12 +133,12 @@ impl Copies {
         for path in files(&self.rule_maps) {
             let name = path.file_stem().and_then(|name| name.to_str());
             if !name.is_some_and(&is_used) {
-                self.send(Job::Remove(path));
+                self.send(Job::Change(path, None));
             }
         }
     }
 
-    /// Waits until everything is on disk.
+    /// Waits until everything is on disk, or was tried.
     pub fn flush(&self) {
         let (done, wait) = mpsc::sync_channel(1);
         self.send(Job::Flush(done));
@@ -160,7 +157,7 @@ impl Copies {
 
     fn save(&self, path: PathBuf, content: &impl Serialize) {
         let bytes = serde_json::to_vec(content).expect("API types are JSON");
-        self.send(Job::Save(path, bytes));
+        self.send(Job::Change(path, Some(bytes)));
     }
 
     fn send(&self, job: Job) {
@@ -192,49 +189,6 @@ pub fn remove(dir: &Path) -> io::Result<bool> {
     // Others may have something there, and in a container it is a mount point.
     let _ = fs::remove_dir(dir);
     Ok(was_there)
-}
-
-fn work(todo: &mpsc::Receiver<Job>, errors: &AtomicU64) {
-    while let Ok(job) = todo.recv() {
-        let (path, result) = match job {
-            Job::Save(path, bytes) => {
-                let result = save(&path, &bytes);
-                (path, result)
-            }
-            Job::Remove(path) => {
-                let result = match fs::remove_file(&path) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                    result => result,
-                };
-                (path, result)
-            }
-            Job::Flush(done) => {
-                let _ = done.send(());
-                continue;
-            }
-        };
-        if let Err(error) = result {
-            errors.fetch_add(1, Relaxed);
-            tracing::error!(path = %path.display(), %error, "the copy is out of date");
-        }
-    }
-}
-
-/// Replaces a file as one.
-fn save(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("new");
-    let written = File::create(&beside).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    let result = written.and_then(|()| fs::rename(&beside, path));
-    if result.is_err() {
-        // What is left of it takes up room.
-        let _ = fs::remove_file(&beside);
-    }
-    result?;
-    path.parent()
-        .map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
 fn read_pod(path: &Path) -> Result<(PodKey, Wanted), String> {
