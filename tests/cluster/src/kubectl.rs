@@ -189,11 +189,17 @@ impl Namespace<'_> {
             let ended = ended.find(|(state, _)| state.is_object());
             Ok(ended.map(|(state, is_last)| (state.clone(), is_last)))
         })?;
+        if ended.to_string().contains(DENIED) {
+            return Ok(None);
+        }
         let previous = format!("--previous={is_last}");
-        // There is none of a container that was never made.
-        let logs = self.run(&["logs", pod, "--container", container, &previous]);
-        let said = format!("{ended} {}", logs.unwrap_or_default());
-        Ok((!said.contains(DENIED)).then_some(said))
+        // That it has ended may be known before its words are in the log.
+        let logs = eventually(&format!("{container} of {pod} has said something"), || {
+            let logs = self.run(&["logs", pod, "--container", container, &previous])?;
+            Ok((!logs.is_empty()).then_some(logs))
+        });
+        let logs = logs.with_context(|| format!("it ended so: {ended}"))?;
+        Ok((!logs.contains(DENIED)).then(|| format!("{ended} {logs}")))
     }
 
     /// Waits until a pod is ready.

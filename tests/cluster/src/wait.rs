@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-/// Until something on an emulated node counts as never happening.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
-const POLL: Duration = Duration::from_millis(200);
+/// Until something on an emulated node counts as never happening. With other machines beside
+/// it, one that has two processors took three minutes to start a pod.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(8);
+/// Between two questions.
+pub(crate) const POLL: Duration = Duration::from_millis(200);
 
 /// Asks again and again until there is an answer. `None` means not yet, and so does an
 /// error, but the last one is in the message when time is up.
