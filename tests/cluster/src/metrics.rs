@@ -22,4 +22,16 @@ impl Metrics {
             (name == series).then(|| value.parse().ok()).flatten()
         })
     }
+
+    /// The sum of the series of a name that have a label, as on the page.
+    pub(crate) fn sum(&self, name: &str, label: &str) -> f64 {
+        let lines = self.0.lines().filter_map(|line| line.rsplit_once(' '));
+        let wanted = lines.filter(|(series, _)| {
+            let labels = series.strip_prefix(name);
+            labels.is_some_and(|labels| labels.starts_with('{') && labels.contains(label))
+        });
+        wanted
+            .filter_map(|(_, value)| value.parse::<f64>().ok())
+            .sum()
+    }
 }

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::enforcement::{denied_first_instruction, enforcers_are_ready};
+use super::nri::{SESSIONS, is_asked};
 use crate::case::{Case, Context};
 use crate::hammer::Hammer;
+use crate::metrics::Metrics;
 use crate::wait::{PATIENCE, eventually};
 
 const SYSTEM: [&str; 2] = ["--namespace", "bartizan-system"];
-const NODE: &str = "node-1";
+pub(super) const NODE: &str = "node-1";
 /// The API server is away for so long; with `--long` for a minute.
 const AWAY: Duration = Duration::from_secs(10);
 const LONG_AWAY: Duration = Duration::from_mins(1);
@@ -30,7 +32,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// Waits until status and kernel follow the policy again, and says how long it took.
-fn recovers(hammer: &Hammer<'_>) -> Result<()> {
+pub(super) fn recovers(hammer: &Hammer<'_>) -> Result<()> {
     let status = hammer.is_enforced(PATIENCE)?;
     let rule = hammer.takes_a_new_rule(PATIENCE)?;
     println!(
@@ -42,14 +44,14 @@ fn recovers(hammer: &Hammer<'_>) -> Result<()> {
 }
 
 /// Kills a program of the node; returns its process id.
-fn kill(context: &Context, program: &str) -> Result<String> {
+pub(super) fn kill(context: &Context, program: &str) -> Result<String> {
     let kill = format!("pid=$(pidof {program}) && kill -9 $pid && echo $pid");
     let pid = context.cluster.on_node(NODE, &kill)?;
     Ok(pid.trim().to_owned())
 }
 
 /// Waits until a program of the node runs with another process id than before.
-fn is_back(context: &Context, program: &str, before: &str) -> Result<()> {
+pub(super) fn is_back(context: &Context, program: &str, before: &str) -> Result<()> {
     eventually(&format!("{program} is back"), || {
         let pid = context.cluster.on_node(NODE, &format!("pidof {program}"))?;
         Ok((!pid.trim().is_empty() && pid.trim() != before).then_some(()))
@@ -137,9 +139,12 @@ fn operator_is_away(context: &Context) -> Result<()> {
 /// Afterwards the enforcer is told of new containers again.
 fn containerd_is_killed(context: &Context) -> Result<()> {
     let hammer = Hammer::start(&context.kubectl, "containerd-killed")?;
+    let metrics = Metrics::of_enforcer(&context.kubectl, NODE)?;
+    let sessions = metrics.value(SESSIONS).unwrap_or(0.0);
     let before = kill(context, "containerd")?;
     is_back(context, "containerd", &before)?;
     recovers(&hammer)?;
+    is_asked(context, sessions + 1.0)?;
     denied_first_instruction(context, "after-containerd")
 }
 

@@ -1,5 +1,6 @@
 //! All cases, in the order in which they run.
 
+mod disk;
 mod enforcement;
 mod faults;
 mod hold;
@@ -7,6 +8,7 @@ mod install;
 mod isolation;
 mod latency;
 mod nodes;
+mod nri;
 pub(crate) mod policies;
 mod samples;
 mod startup;
@@ -24,7 +26,9 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(isolation::cases());
     cases.extend(startup::cases());
     cases.extend(nodes::cases());
-    // Last: they may leave a node worse than they found it.
+    // They may leave a node worse than they found it.
     cases.extend(faults::cases());
+    cases.extend(nri::cases());
+    cases.extend(disk::cases());
     cases
 }

@@ -1,9 +1,10 @@
 //! The first instruction: containers whose first act is the denied one, many at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
 
 use super::policies::{BUSYBOX, NO_WGET, waiting_pod};
 use crate::case::{Case, Context, Layout};
@@ -86,28 +87,38 @@ fn burst(context: &Context) -> Result<()> {
     for number in 0..bursts {
         let namespace = context.kubectl.namespace(&format!("burst-{number}"))?;
         namespace.apply(NO_WGET)?;
-        late.extend(one_burst(&namespace, pods)?);
+        late.extend(Burst::start(&namespace, pods)?.end()?);
     }
-    late.sort_unstable();
     let by: Vec<_> = armings(context)?
         .into_iter()
         .map(|(by, after)| format!("{by} {}", after - before.get(by).copied().unwrap_or(0.0)))
         .collect();
     println!(
-        "   {} pods: 0 escapes; armed by {}; first exec after arming in ms: least {:.0}, median \
-         {:.0}, most {:.0}",
+        "   {} pods: 0 escapes; armed by {}; {}",
         pods * bursts,
         by.join(", "),
-        milliseconds(late.last()),
-        milliseconds(late.get(late.len() / 2)),
-        milliseconds(late.first()),
+        summary(late.clone()),
     );
+    let latest = late.iter().max();
     ensure!(
-        late.last().is_some_and(|late| *late <= 0),
-        "a container ran {:?} µs before it was armed",
-        late.last()
+        latest.is_some_and(|late| *late <= 0),
+        "a container ran {latest:?} µs before it was armed"
     );
     Ok(())
+}
+
+/// The least, median and most that containers were armed before their first exec, of how
+/// long they were unprotected, in µs.
+pub(super) fn summary(mut unprotected: Vec<i64>) -> String {
+    unprotected.sort_unstable();
+    let at = |place: usize| milliseconds(unprotected.get(place));
+    format!(
+        "{} armed before their first exec, in ms: least {:.0}, median {:.0}, most {:.0}",
+        unprotected.len(),
+        at(unprotected.len().wrapping_sub(1)),
+        at(unprotected.len() / 2),
+        at(0),
+    )
 }
 
 /// How long after arming, of how long unprotected.
@@ -116,38 +127,104 @@ fn milliseconds(unprotected: Option<&i64>) -> f64 {
     unprotected.map_or(f64::NAN, |micros| -*micros as f64 / 1000.0)
 }
 
-/// Fails if a denied command ran; how long each allowed container was unprotected, in µs.
-fn one_burst(namespace: &Namespace<'_>, pods: usize) -> Result<Vec<i64>> {
-    let kinds: Vec<_> = Kind::ALL.into_iter().cycle().take(pods).collect();
-    let name = |at: usize| format!("pod-{at}");
-    let mut documents = String::new();
-    for (at, kind) in kinds.iter().enumerate() {
-        writeln!(documents, "{}---", kind.pod(&name(at)))?;
+/// Pods that were applied at once, of all kinds by turns.
+pub(super) struct Burst<'a> {
+    namespace: &'a Namespace<'a>,
+    kinds: Vec<Kind>,
+}
+
+impl<'a> Burst<'a> {
+    /// Applies them.
+    pub(super) fn start(namespace: &'a Namespace<'a>, pods: usize) -> Result<Self> {
+        let kinds: Vec<_> = Kind::ALL.into_iter().cycle().take(pods).collect();
+        let mut documents = String::new();
+        for (at, kind) in kinds.iter().enumerate() {
+            writeln!(documents, "{}---", kind.pod(&name(at)))?;
+        }
+        namespace.apply(&documents)?;
+        Ok(Self { namespace, kinds })
     }
-    namespace.apply(&documents)?;
-    let mut micros = Vec::new();
-    let mut escapes = Vec::new();
-    for (at, kind) in kinds.iter().enumerate() {
-        let name = name(at);
-        if *kind == Kind::Allowed {
-            namespace.ready(&name)?;
-            micros.push(eventually(&format!("{name} is armed"), || {
-                let enforcement = namespace.get(&["podenforcement", &name])?;
+
+    /// Waits until the rules of all have been in the node's kernel, started or not. What has
+    /// ended has no `PodEnforcement` any more.
+    pub(super) fn is_known(&self) -> Result<()> {
+        let mut known = BTreeSet::new();
+        eventually("the node has the rules of all pods", || {
+            let now = self.namespace.get(&["podenforcements"])?;
+            for enforcement in now["items"].as_array().into_iter().flatten() {
+                let report = &enforcement["status"]["containers"][0];
+                if report["state"].is_string() && report["reason"] != "RulesOnTheirWay" {
+                    known.insert(enforcement["metadata"]["name"].to_string());
+                }
+            }
+            Ok((known.len() == self.kinds.len()).then_some(()))
+        })
+    }
+
+    /// How many pods have had no container of their own so far.
+    pub(super) fn has_not_started(&self) -> Result<usize> {
+        let pods = self.namespace.get(&["pods"])?;
+        let pods = pods["items"].as_array().context("no list of pods")?;
+        let has_started = |status: &Value| {
+            status["state"]["waiting"].is_null() || !status["lastState"]["terminated"].is_null()
+        };
+        let rest = pods.iter().filter(|pod| {
+            let lists = ["initContainerStatuses", "containerStatuses"];
+            let mut statuses = lists
+                .iter()
+                .filter_map(|list| pod["status"][list].as_array())
+                .flatten();
+            !statuses.any(has_started)
+        });
+        Ok(rest.count())
+    }
+
+    /// Waits until every denied command was tried; fails if one ran.
+    pub(super) fn has_no_escapes(&self) -> Result<()> {
+        let mut escapes = Vec::new();
+        for (at, kind) in self.kinds.iter().enumerate() {
+            if *kind == Kind::Allowed {
+                continue;
+            }
+            let name = name(at);
+            let escape = self
+                .namespace
+                .escape(&name, kind.container(), kind.list())?;
+            escapes.extend(escape.map(|did| format!("{name} ({kind:?}): {did}")));
+        }
+        ensure!(
+            escapes.is_empty(),
+            "{} escapes: {}",
+            escapes.len(),
+            escapes.join("; ")
+        );
+        Ok(())
+    }
+
+    /// How long each allowed container was unprotected, in µs.
+    pub(super) fn times(&self) -> Result<Vec<i64>> {
+        let kinds = self.kinds.iter().enumerate();
+        let allowed = kinds.filter(|(_, kind)| **kind == Kind::Allowed);
+        let time = |(at, _)| {
+            let name = name(at);
+            self.namespace.ready(&name)?;
+            eventually(&format!("{name} is armed"), || {
+                let enforcement = self.namespace.get(&["podenforcement", &name])?;
                 Ok(enforcement["status"]["containers"][0]["unprotectedMicros"].as_i64())
-            })?);
-            continue;
-        }
-        if let Some(did) = namespace.escape(&name, kind.container(), kind.list())? {
-            escapes.push(format!("{name} ({kind:?}): {did}"));
-        }
+            })
+        };
+        allowed.map(time).collect()
     }
-    ensure!(
-        escapes.is_empty(),
-        "{} escapes: {}",
-        escapes.len(),
-        escapes.join("; ")
-    );
-    Ok(micros)
+
+    /// Both.
+    pub(super) fn end(&self) -> Result<Vec<i64>> {
+        self.has_no_escapes()?;
+        self.times()
+    }
+}
+
+fn name(at: usize) -> String {
+    format!("pod-{at}")
 }
 
 /// How many containers were armed, by what armed them.

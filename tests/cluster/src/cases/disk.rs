@@ -1,0 +1,80 @@
+//! A node whose disk is full: what is enforced doesn't depend on it.
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::faults::{NODE, recovers};
+use crate::case::{Case, Context};
+use crate::hammer::Hammer;
+use crate::metrics::Metrics;
+use crate::wait::eventually;
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![Case::new("faults/disk_is_full", is_full)]
+}
+
+/// Files that leave no room on the node's disk, until this is dropped.
+struct Filling<'a>(&'a Context);
+
+impl<'a> Filling<'a> {
+    fn new(context: &'a Context) -> Result<Self> {
+        let filling = Self(context);
+        // Room that is allocated is never written, so it costs this machine nothing. What is
+        // left of it is too little for that, and is written.
+        let fill = "fallocate -l $(( $(stat -f -c '(%a - 4096) * %S' /) )) /var/filling && \
+                    ! cat /dev/zero > /var/rest 2> /dev/null && \
+                    sync && ! echo word > /var/word && test ! -s /var/word";
+        let node = &context.cluster;
+        node.on_node(NODE, fill)
+            .context("the node's disk can't be filled")?;
+        Ok(filling)
+    }
+}
+
+impl Drop for Filling<'_> {
+    fn drop(&mut self) {
+        let clear = "rm -f /var/filling /var/rest /var/word";
+        // What comes next says it if that failed.
+        let _ = self.0.cluster.on_node(NODE, clear);
+    }
+}
+
+/// How many operations the kernel has denied in a namespace, by its own count.
+fn denials(context: &Context, namespace: &str) -> Result<f64> {
+    let metrics = Metrics::of_enforcer(&context.kubectl, NODE)?;
+    Ok(metrics.sum(
+        "bartizan_denials_total",
+        &format!("policy=\"{namespace}/hammered\""),
+    ))
+}
+
+/// The lines of the log get lost in the runtime, which writes them; the counters stay exact.
+/// The local copy gets behind, which is counted, and is right again once there is room.
+fn is_full(context: &Context) -> Result<()> {
+    let hammer = Hammer::start(&context.kubectl, "disk-full")?;
+    let errors = || -> Result<f64> {
+        let metrics = Metrics::of_enforcer(&context.kubectl, NODE)?;
+        Ok(metrics.value("bartizan_copy_errors_total").unwrap_or(0.0))
+    };
+    let before = errors()?;
+    let filling = Filling::new(context)?;
+    let (rounds, denied) = (hammer.rounds()?, denials(context, &hammer.namespace.name)?);
+    hammer.goes_on()?;
+    recovers(&hammer)?;
+    let rounds = hammer.rounds()? - rounds;
+    let denied = denials(context, &hammer.namespace.name)? - denied;
+    println!("   {rounds} rounds, {denied} denials counted");
+    #[expect(clippy::cast_precision_loss, reason = "it is small")]
+    let least = rounds as f64;
+    // Each round has two; the counter was asked a moment before and after.
+    ensure!(denied >= 2.0 * (least - 2.0), "denials were lost");
+    eventually("the copy is said to be out of date", || {
+        Ok((errors()? > before).then_some(()))
+    })?;
+    drop(filling);
+    eventually("the copy has the new rule", || {
+        let find = "grep -l /etc/group /var/lib/bartizan/v1/rulemaps/*.json || true";
+        let found = context.cluster.on_node(NODE, find)?;
+        Ok((!found.trim().is_empty()).then_some(()))
+    })?;
+    hammer.is_right()
+}

@@ -1,0 +1,121 @@
+//! The runtime's announcements (NRI) fail in the middle of a burst: what is known of the
+//! pods by then is in the kernel, which labels their containers by itself.
+
+use std::fmt::Write as _;
+
+use anyhow::{Result, bail, ensure};
+
+use super::enforcement::{WGET, denied_first_instruction, enforcers_are_ready};
+use super::faults::{NODE, is_back, kill};
+use super::policies::{NO_WGET, waiting_pod};
+use super::startup::{Burst, summary};
+use crate::case::{Case, Context};
+use crate::metrics::Metrics;
+use crate::wait::eventually;
+
+/// Of a burst; an emulated node takes half a minute or more to start so many.
+const PODS: usize = 8;
+/// How often the runtime has taken the enforcer in.
+pub(super) const SESSIONS: &str = "bartizan_nri_sessions_total";
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("faults/nri_plugin_is_killed_in_a_burst", is_killed),
+        Case::new("faults/nri_plugin_is_slower_than_its_limit", is_slow),
+    ]
+}
+
+fn is_killed(context: &Context) -> Result<()> {
+    let namespace = context.kubectl.namespace("nri-killed")?;
+    namespace.apply(NO_WGET)?;
+    let burst = Burst::start(&namespace, PODS)?;
+    burst.is_known()?;
+    eventually("the burst is under way", || {
+        Ok((burst.has_not_started()? < PODS).then_some(()))
+    })?;
+    let before = kill(context, "bartizan-enforcer")?;
+    let rest = burst.has_not_started()?;
+    let times = burst.end()?;
+    println!(
+        "   killed when {rest} of {PODS} containers had not started; {}",
+        summary(times)
+    );
+    ensure!(rest > 0, "all pods had started: it shows nothing");
+    is_back(context, "bartizan-enforcer", &before)?;
+    enforcers_are_ready(context)?;
+    is_asked(context, 1.0)?;
+    denied_first_instruction(context, "nri-back")
+}
+
+/// Waits until the runtime announces containers to the enforcer, and has taken it in so
+/// often since the enforcer's start.
+pub(super) fn is_asked(context: &Context, sessions: f64) -> Result<()> {
+    eventually("the runtime announces containers again", || {
+        let metrics = Metrics::of_enforcer(&context.kubectl, NODE)?;
+        let is_connected = metrics.value("bartizan_nri_connected") == Some(1.0);
+        Ok((is_connected && metrics.value(SESSIONS) >= Some(sessions)).then_some(()))
+    })
+}
+
+/// An enforcer that gets no processor, until this is dropped.
+struct Stopped<'a>(&'a Context);
+
+impl<'a> Stopped<'a> {
+    fn stop(context: &'a Context) -> Result<Self> {
+        let stop = "kill -STOP $(pidof bartizan-enforcer)";
+        context.cluster.on_node(NODE, stop)?;
+        Ok(Self(context))
+    }
+
+    fn goes_on(self) -> Result<()> {
+        let goes_on = "kill -CONT $(pidof bartizan-enforcer)";
+        self.0.cluster.on_node(NODE, goes_on)?;
+        std::mem::forget(self);
+        Ok(())
+    }
+}
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        // The case has failed already.
+        let goes_on = "kill -CONT $(pidof bartizan-enforcer)";
+        let _ = self.0.cluster.on_node(NODE, goes_on);
+    }
+}
+
+/// The runtime gives up after two seconds and starts containers without asking. Those whose
+/// pods the kernel knows have their rules all the same; one that it can't know runs without,
+/// which has to be said.
+fn is_slow(context: &Context) -> Result<()> {
+    let metrics = Metrics::of_enforcer(&context.kubectl, NODE)?;
+    let sessions = metrics.value(SESSIONS).unwrap_or(0.0);
+    let namespace = context.kubectl.namespace("nri-slow")?;
+    namespace.apply(NO_WGET)?;
+    let burst = Burst::start(&namespace, PODS)?;
+    burst.is_known()?;
+    let stopped = Stopped::stop(context)?;
+    let rest = burst.has_not_started()?;
+    namespace.apply(&waiting_pod("unknown"))?;
+    burst.has_no_escapes()?;
+    namespace.ready("unknown")?;
+    let said = namespace.exec("unknown", &WGET)?;
+    ensure!(!said.is_denied(), "who has denied it? {said:?}");
+    stopped.goes_on()?;
+    let mut about = summary(burst.times()?);
+    write!(about, "; {rest} of {PODS} started without being announced")?;
+    println!("   {about}");
+    ensure!(rest > 0, "all pods had started: it shows nothing");
+    let report = eventually("the pod that nobody knew is armed", || {
+        let enforcement = namespace.get(&["podenforcement", "unknown"])?;
+        let report = &enforcement["status"]["containers"][0];
+        Ok((report["state"] == "Armed").then(|| report.clone()))
+    })?;
+    if report["unprotectedMicros"]
+        .as_i64()
+        .is_none_or(|micros| micros <= 0)
+    {
+        bail!("it ran without its rules, and the status admits nothing: {report}");
+    }
+    namespace.denies("unknown", &WGET)?;
+    is_asked(context, sessions + 1.0)
+}
