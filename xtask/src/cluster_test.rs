@@ -22,6 +22,8 @@ const IMAGES: [Image; 4] = [
     Image::Probe,
 ];
 const PACKAGE: &str = "bartizan-cluster-tests";
+/// Of a node that is to hold a hundred pods, in MiB.
+const LONG_MEMORY: u32 = 4096;
 
 /// Which tests, and in which clusters.
 #[derive(Args, Debug, Default)]
@@ -58,8 +60,11 @@ enum Layout {
 }
 
 impl Layout {
-    fn up(self, kernel: KernelLine) -> Up {
+    fn up(self, kernel: KernelLine, is_long: bool) -> Up {
         let mut up = Up::with_kernel(kernel);
+        if is_long {
+            up.memory = LONG_MEMORY;
+        }
         match self {
             Self::Plain => {}
             Self::Systemd => {
@@ -126,7 +131,7 @@ impl ClusterTest {
         let kernel = self.kernel.unwrap_or(KernelLine::V6_12);
         let cluster = match Running::find(&layout.cluster())? {
             Some(kept) => kept,
-            None => layout.up(kernel).boot(&layout.cluster())?,
+            None => layout.up(kernel, self.long).boot(&layout.cluster())?,
         };
         let result = self.test_in(&cluster, layout, archives);
         if !result.as_ref().is_ok_and(|totals| totals.failed == 0) {

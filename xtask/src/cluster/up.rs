@@ -45,7 +45,7 @@ pub(crate) struct Up {
     kubernetes: KubernetesRelease,
     /// Memory of a node
     #[arg(long, value_name = "MIB", default_value_t = MEMORY)]
-    memory: u32,
+    pub(crate) memory: u32,
     /// What a node starts with, and who makes its cgroups
     #[arg(long, value_enum, default_value = "script")]
     pub(crate) init: Init,

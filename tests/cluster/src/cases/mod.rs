@@ -1,5 +1,6 @@
 //! All cases, in the order in which they run.
 
+mod density;
 mod disk;
 mod enforcement;
 mod faults;
@@ -26,6 +27,7 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(isolation::cases());
     cases.extend(startup::cases());
     cases.extend(nodes::cases());
+    cases.extend(density::cases());
     // They may leave a node worse than they found it.
     cases.extend(faults::cases());
     cases.extend(nri::cases());
