@@ -13,6 +13,7 @@ mod nri;
 pub(crate) mod policies;
 mod samples;
 mod startup;
+mod uninstall;
 
 use crate::case::Case;
 
@@ -32,5 +33,6 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(faults::cases());
     cases.extend(nri::cases());
     cases.extend(disk::cases());
+    cases.extend(uninstall::cases());
     cases
 }
