@@ -108,6 +108,7 @@ fn kind_in_words(value: &Value) -> &'static str {
         Value::Float(_, text) if text.contains('.') => "a number with a point",
         Value::Float(_, text) if text.contains(['e', 'E']) => "a number with an exponent",
         Value::Float(..) => "a number with too many digits",
+        Value::Integer(..) => "a number",
         _ => type_in_words(kind(value)),
     }
 }
@@ -115,7 +116,7 @@ fn kind_in_words(value: &Value) -> &'static str {
 fn type_in_words(name: &str) -> &'static str {
     match name {
         "boolean" => "`true` or `false`",
-        "integer" => "a number",
+        "integer" => "a whole number",
         "number" => "a number with a point",
         "string" => "a text",
         "array" => "a list",

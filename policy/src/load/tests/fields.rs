@@ -112,8 +112,8 @@ fn numbers_are_decimal_and_of_a_sensible_size() {
             "9".repeat(100)
         ),
         &[
-            "p.yaml:6:13: spec.severity: is a number with too many digits, but should be a number \
-             from 1 to 10",
+            "p.yaml:6:13: spec.severity: is a number with too many digits, but should be a whole \
+             number from 1 to 10",
             "p.yaml:7:12: spec.message: is a number with a point, but should be a text: write \
              \"1.10\"",
             "p.yaml:8:10: spec.tags[0]: is a number with too many digits, but should be a text: \
@@ -127,11 +127,11 @@ fn numbers_are_decimal_and_of_a_sensible_size() {
             "p.yaml:9:42: spec.network.deny[0].ports[2]: `+80` is a number in another notation: \
              write 80",
             "p.yaml:9:47: spec.network.deny[0].ports[3]: is a number with too many digits, but \
-             should be a number or a text",
+             should be a whole number or a text",
             "p.yaml:9:69: spec.network.deny[0].ports[4]: is a number with an exponent, but should \
-             be a number or a text",
+             be a whole number or a text",
             "p.yaml:9:74: spec.network.deny[0].ports[5]: is a number with a point, but should be a \
-             number or a text",
+             whole number or a text",
         ],
     );
 }
