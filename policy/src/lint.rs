@@ -1,4 +1,4 @@
-//! Rules that can never decide anything.
+//! Rules without which nothing would be decided otherwise.
 //!
 //! Sound and not complete: what is said is true, but not everything that is true is said.
 //! Coverage of patterns is decided component by component, without automata.
@@ -14,16 +14,16 @@ use crate::rule_map::{Cidr, Effect, Matcher, Mode, Rule, RuleMap};
 /// Rules above which nothing is looked for: pairs are compared.
 const MAX_RULES: usize = 1_000;
 
-/// A rule that never decides anything, and why.
+/// A rule that changes nothing, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// Its number in the rule map.
     pub rule: usize,
-    /// Why it never decides.
+    /// Why it changes nothing.
     pub cause: Cause,
 }
 
-/// Why a rule never decides anything.
+/// Why a rule changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// It allows only what this rule denies.
@@ -105,16 +105,23 @@ fn cause(map: &RuleMap, number: usize, rule: &Rule) -> Option<Finding> {
 
 /// Whether a rule matches whatever another one does.
 fn covers(wide: &Rule, narrow: &Rule) -> bool {
-    matches_all(&wide.matcher, &narrow.matcher)
-        && (wide.from.is_empty() || (!narrow.from.is_empty() && paths(&wide.from, &narrow.from)))
-        && paths(&narrow.except_from, &wide.except_from)
+    let same_names = if narrow.effect == Effect::Deny {
+        is_protected
+    } else {
+        is_matched
+    };
+    matches_all(&wide.matcher, &narrow.matcher, same_names)
+        && (wide.from.is_empty()
+            || (!narrow.from.is_empty() && paths(&wide.from, &narrow.from, is_matched)))
+        && paths(&narrow.except_from, &wide.except_from, is_matched)
         && (!wide.unless_owner || narrow.unless_owner)
 }
 
-fn matches_all(wide: &Matcher, narrow: &Matcher) -> bool {
+/// `pattern`: whether what one pattern means is within what another one does.
+fn matches_all(wide: &Matcher, narrow: &Matcher, pattern: Within) -> bool {
     match (wide, narrow) {
         (Matcher::Process { paths: wide }, Matcher::Process { paths: narrow }) => {
-            paths(wide, narrow)
+            paths(wide, narrow, pattern)
         }
         (
             Matcher::Files {
@@ -125,7 +132,7 @@ fn matches_all(wide: &Matcher, narrow: &Matcher) -> bool {
                 paths: narrow,
                 operations: some,
             },
-        ) => some & !all == 0 && paths(wide, narrow),
+        ) => some & !all == 0 && paths(wide, narrow, pattern),
         (
             Matcher::Network {
                 operations: all,
@@ -160,7 +167,7 @@ fn matches_all(wide: &Matcher, narrow: &Matcher) -> bool {
             },
         ) => {
             let is_covered = |name| wide_names.iter().any(|wide| wide.covers(name));
-            some & !all == 0 && paths(wide, narrow) && narrow_names.iter().all(is_covered)
+            some & !all == 0 && paths(wide, narrow, pattern) && narrow_names.iter().all(is_covered)
         }
         (Matcher::Sockets { kinds: wide }, Matcher::Sockets { kinds: narrow }) => {
             narrow.iter().all(|kind| wide.contains(kind))
@@ -194,12 +201,29 @@ fn contains(wide: &Cidr, narrow: &Cidr) -> bool {
     family == same && wide.prefix <= narrow.prefix && (wide_bits ^ narrow_bits) & mask == 0
 }
 
-/// Whether each of some patterns is covered by one of others.
-fn paths(wide: &[Pattern], narrow: &[Pattern]) -> bool {
-    narrow.iter().all(|narrow| {
-        let mut all = wide.iter();
-        all.any(|wide| wide.is_everything() || components(wide.components(), narrow.components()))
-    })
+/// Whether what a narrow pattern means is within what a wide one does.
+type Within = fn(wide: &Pattern, narrow: &Pattern) -> bool;
+
+/// Whether each of some patterns is within one of others.
+fn paths(wide: &[Pattern], narrow: &[Pattern], pattern: Within) -> bool {
+    let one = |narrow| wide.iter().any(|wide| pattern(wide, narrow));
+    narrow.iter().all(one)
+}
+
+/// Whether a pattern matches whatever another one does.
+fn is_matched(wide: &Pattern, narrow: &Pattern) -> bool {
+    wide.is_everything() || components(wide.components(), narrow.components())
+}
+
+/// The same, and a deny rule with it also keeps the directories above in their places:
+/// `**/x`, which matches wherever they are moved, doesn't keep those of `/a/x`.
+fn is_protected(wide: &Pattern, narrow: &Pattern) -> bool {
+    let has_none = |pattern: &[Component]| matches!(pattern, [Component::AnyDepth, _]);
+    is_matched(wide, narrow)
+        && (wide.is_everything()
+            || wide.components().first() != Some(&Component::AnyDepth)
+            || wide.components() == narrow.components()
+            || has_none(narrow.components()))
 }
 
 fn components(wide: &[Component], narrow: &[Component]) -> bool {
@@ -252,7 +276,7 @@ impl fmt::Display for Said<'_> {
             Cause::Covered(number) => {
                 write!(
                     f,
-                    "rule {name} never decides: {} denies all of it",
+                    "rule {name} changes nothing: {} denies all of it",
                     by(number)
                 )
             }
@@ -287,15 +311,23 @@ mod tests {
     fn a_deny_rule_covers_narrower_ones() {
         check(
             "process: { deny: [{ paths: [/usr/bin/curl] }, { paths: [/usr/**] }] }",
-            &["rule process.deny[0] never decides: rule process.deny[1] denies all of it"],
+            &["rule process.deny[0] changes nothing: rule process.deny[1] denies all of it"],
         );
         check(
             "process: { deny: [{ paths: [/a, /b] }, { paths: [/a, /b] }] }",
-            &["rule process.deny[1] never decides: rule process.deny[0] denies all of it"],
+            &["rule process.deny[1] changes nothing: rule process.deny[0] denies all of it"],
         );
         check(
             "network: { deny: [{ unix: [/run/x, '@ab'] }, { unix: ['/**', '@a*'] }] }",
-            &["rule network.deny[0] never decides: rule network.deny[1] denies all of it"],
+            &["rule network.deny[0] changes nothing: rule network.deny[1] denies all of it"],
+        );
+        check(
+            "files: { deny: [{ paths: ['**/a.so'] }, { paths: ['**/*.so'] }], \
+             audit: [{ paths: [/a/b.so] }] }",
+            &[
+                "rule files.deny[0] changes nothing: rule files.deny[1] denies all of it",
+                "rule files.audit[0] changes nothing: rule files.deny[1] denies all of it",
+            ],
         );
         for different in [
             "process: { deny: [{ paths: [/usr] }, { paths: [/usr/**] }] }",
@@ -303,6 +335,9 @@ mod tests {
             "process: { deny: [{ paths: [/a] }, { paths: ['/**'], exceptFrom: [/bin/sh] }] }",
             "files: { deny: [{ paths: [/a] }, { paths: ['/**'], operations: [Read] }] }",
             "files: { deny: [{ paths: [/a] }, { paths: ['/**'], unlessOwner: true }] }",
+            // Only the first keeps `/a` from being moved.
+            "process: { deny: [{ paths: [/a/curl] }, { paths: ['**/curl'] }] }",
+            "files: { deny: [{ paths: ['**/a/x'] }, { paths: ['**/x'] }] }",
             "network: { deny: [{ unix: [/a, '@a*'] }, { unix: ['/**', '@ab*'] }] }",
             "network: { deny: [{ unix: [/a] }, { addresses: ['0.0.0.0/0', '::/0'] }] }",
             "network: { deny: [{ ports: [443] }, { addresses: [10.0.0.0/8] }] }",

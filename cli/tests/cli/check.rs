@@ -82,7 +82,7 @@ fn what_is_probably_not_meant_is_a_warning() {
             Some(0),
             "warning: <stdin>:12:29: spec.process.allow[0].paths[2]: `/a` is there twice: remove \
              one\n\
-             warning: <stdin>:20: rule files.deny[1] never decides: rule files.deny[0] denies all \
+             warning: <stdin>:20: rule files.deny[1] changes nothing: rule files.deny[0] denies all \
              of it\n\
              warning: <stdin>:21:35: spec.files.deny[1].operations[2]: `Read` is there twice: \
              remove one\n\
@@ -99,7 +99,7 @@ fn what_is_probably_not_meant_is_a_warning() {
         json!({
             "file": "<stdin>",
             "line": 20,
-            "message": "rule files.deny[1] never decides: rule files.deny[0] denies all of it",
+            "message": "rule files.deny[1] changes nothing: rule files.deny[0] denies all of it",
         })
     );
 }

@@ -439,7 +439,7 @@ fn rules_that_never_decide_are_named_and_those_that_others_override() {
     ]);
     write(&mut cluster, &key("one"));
     let said = status(&cluster, "p");
-    let words = "rule process.deny[1] never decides: rule process.deny[0] denies all of it";
+    let words = "rule process.deny[1] changes nothing: rule process.deny[0] denies all of it";
     check_condition(&said, UNREACHABLE, ("True", "NeverDecides", words));
     assert!(said.conditions.iter().all(|one| one.type_ != CONFLICTED));
 

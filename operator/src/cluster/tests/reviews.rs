@@ -16,7 +16,7 @@ fn what_a_policy_itself_has_that_is_not_meant_is_a_warning_whomever_it_selects()
     };
     let own = [
         "spec.process.deny[0].paths[1]: `/a` is there twice: remove one",
-        "rule process.deny[1] never decides: rule process.deny[0] denies all of it",
+        "rule process.deny[1] changes nothing: rule process.deny[0] denies all of it",
     ];
     let mut cluster = cluster(Vec::new());
     let nobody = "the policy selects no container that is there now";
