@@ -43,13 +43,27 @@ impl Source {
                             let why = format!("is the same file as {}", first.display());
                             Self::failed(file, format!("{why}: leave one out"))
                         }
-                        None => Self::read(file),
+                        None if file == path => Self::read(file),
+                        None => Self::read_found(file),
                     }
                 })),
                 Err(error) => sources.push(Self::unreadable(path, &error)),
             }
         }
         sources
+    }
+
+    /// Reads a file of a directory. Nobody may be at the other end of a pipe that only
+    /// lies there; one that was named (`<(command)`) is meant.
+    fn read_found(path: &Path) -> Self {
+        match fs::metadata(path) {
+            Ok(metadata) if !metadata.is_file() => Self::failed(
+                path,
+                "is no regular file: remove it from the directory".to_owned(),
+            ),
+            Ok(_) => Self::read(path),
+            Err(error) => Self::unreadable(path, &error),
+        }
     }
 
     /// Reads one file, and never much more of it than is allowed.
@@ -203,6 +217,24 @@ mod tests {
                 ("/nonexistent", missing),
                 (directory.file("b.yaml").as_str(), missing)
             ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_opened_in_a_directory() {
+        let directory = Directory::new("pipe", &["a.yaml"]);
+        let made = std::process::Command::new("mkfifo")
+            .arg(directory.0.join("b.yaml"))
+            .status();
+        assert!(made.unwrap().success());
+        let sources = Source::read_all(std::slice::from_ref(&directory.0));
+        assert_eq!(sources.len(), 2);
+        assert_eq!(
+            failures(&sources),
+            [(
+                directory.file("b.yaml").as_str(),
+                "is no regular file: remove it from the directory"
+            )]
         );
     }
 
