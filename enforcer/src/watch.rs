@@ -61,13 +61,25 @@ impl Watch {
         Ok(())
     }
 
-    /// Waits for events and takes them; whether any of them is of interest. `matters` gets
+    /// Waits for events and takes them until one of them is of interest. `matters` gets
     /// the watched path, the event and the name inside the directory.
     pub(crate) async fn changed(
         &self,
-        matters: impl Fn(&Path, ReadFlags, Option<&Path>) -> bool,
+        mut matters: impl FnMut(&Path, ReadFlags, Option<&Path>) -> bool,
+    ) -> io::Result<()> {
+        loop {
+            self.readable.ready().await?;
+            if self.take(&mut matters)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes all events that are there; whether any of them is of interest.
+    fn take(
+        &self,
+        mut matters: impl FnMut(&Path, ReadFlags, Option<&Path>) -> bool,
     ) -> io::Result<bool> {
-        self.readable.ready().await?;
         let mut buffer = [MaybeUninit::uninit(); 4_096];
         let mut events = inotify::Reader::new(&self.inotify, &mut buffer);
         let mut any = false;
@@ -88,8 +100,10 @@ impl Watch {
                 .filter(|(_, number)| **number == event.wd())
                 .peekable();
             // No path: the queue overflowed, or the watch went with its file.
-            any |= paths.peek().is_none()
-                || paths.any(|(path, _)| matters(path, event.events(), name));
+            any |= paths.peek().is_none();
+            for (path, _) in paths {
+                any |= matters(path, event.events(), name);
+            }
         }
     }
 }

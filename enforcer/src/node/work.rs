@@ -165,7 +165,7 @@ impl Work {
                     update = updates.recv() => Ok(Cause::Update(update)),
                     said = runtime.next() => Ok(Cause::Runtime(said)),
                     Some(record) = denied.recv() => Ok(Cause::Denied(Box::new(record))),
-                    changed = cgroups.changed(|_, _, _| true) => changed.map(|_| Cause::Cgroups),
+                    changed = cgroups.changed(|_, _, _| true) => changed.map(|()| Cause::Cgroups),
                     () = tokio::time::sleep_until(next.into()) => Ok(Cause::Due),
                     _ = interrupt.recv() => Ok(Cause::End),
                     _ = terminate.recv() => Ok(Cause::End),

@@ -5,9 +5,11 @@
 //! whether anything changed is decided by the content.
 
 use std::collections::BTreeMap;
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use anyhow::bail;
 use bartizan_policy::load::{Diagnostics, Source};
 use rustix::fs::inotify::{ReadFlags, WatchFlags};
 
@@ -17,19 +19,32 @@ use crate::policies::{Policies, fingerprint};
 /// How long to wait for the rest of an edit.
 pub(super) const DEBOUNCE: Duration = Duration::from_millis(10);
 
-/// Not `MODIFY`: a file that is being written is none yet.
+/// How long after the last write a file that wasn't closed is still being written. Only
+/// where its end went unnoticed, as when the queue of events overflows, this time passes.
+const WRITING: Duration = Duration::from_secs(30);
+
 const FLAGS: WatchFlags = WatchFlags::CLOSE_WRITE
+    .union(WatchFlags::MODIFY)
     .union(WatchFlags::CREATE)
     .union(WatchFlags::DELETE)
     .union(WatchFlags::MOVE)
     .union(WatchFlags::DELETE_SELF)
     .union(WatchFlags::MOVE_SELF);
 
-/// Whether an event can mean an edit. A new regular file is empty until it is closed;
-/// only a new link is complete at once.
-pub(super) fn matters(path: &Path, event: ReadFlags, name: Option<&Path>) -> bool {
-    let created = event.contains(ReadFlags::CREATE);
-    !created || name.is_none_or(|name| path.join(name).is_symlink())
+/// Refuses what gives its content only once.
+pub(super) fn can_be_read_again(path: &Path) -> anyhow::Result<()> {
+    if path == Path::new("-") {
+        bail!("standard input can't be watched: give policy files");
+    }
+    // What can't be looked at is said when it is read.
+    let is_other = |it: Metadata| !it.is_file() && !it.is_dir();
+    if path.metadata().is_ok_and(is_other) {
+        bail!(
+            "{} is no regular file and can't be watched: give policy files",
+            path.display()
+        );
+    }
+    Ok(())
 }
 
 /// The files given with `-f`.
@@ -39,6 +54,8 @@ pub(super) struct Files {
     enforced: u64,
     /// Of the text, or of the errors, refused last.
     refused: Option<u64>,
+    /// Files that are being written, and when that was last seen.
+    unfinished: BTreeMap<PathBuf, Instant>,
 }
 
 impl Files {
@@ -47,6 +64,7 @@ impl Files {
             paths,
             enforced: policies.fingerprint(),
             refused: None,
+            unfinished: BTreeMap::new(),
         }
     }
 
@@ -73,9 +91,55 @@ impl Files {
         watches
     }
 
+    /// Whether an event can mean an edit. A file that is being written is none yet: its
+    /// beginning may be a policy, too. A new regular file is empty until it is closed; only
+    /// a new link is complete at once.
+    pub(super) fn notice(
+        &mut self,
+        directory: &Path,
+        event: ReadFlags,
+        name: Option<&Path>,
+    ) -> bool {
+        let Some(file) = name.map(|name| directory.join(name)) else {
+            return true;
+        };
+        if event.contains(ReadFlags::MODIFY) {
+            if self.is_read(&file) {
+                self.unfinished.insert(file, Instant::now());
+            }
+            return false;
+        }
+        if event.contains(ReadFlags::CREATE) {
+            return file.is_symlink();
+        }
+        self.unfinished.remove(&file);
+        true
+    }
+
+    /// Whether a file in a watched directory may be one of those with policies.
+    fn is_read(&self, file: &Path) -> bool {
+        let is_named = |path: &PathBuf| {
+            let target = path.canonicalize();
+            let same = |path: &Path| path.file_name() == file.file_name();
+            same(path) || target.is_ok_and(|target| same(&target))
+        };
+        file.extension()
+            .is_some_and(|end| end == "yaml" || end == "yml")
+            || self.paths.iter().any(is_named)
+    }
+
+    /// Whether a file is being written.
+    fn is_unfinished(&mut self) -> bool {
+        self.unfinished.retain(|_, seen| seen.elapsed() < WRITING);
+        !self.unfinished.is_empty()
+    }
+
     /// Reads the files; applies them if they changed and are valid, and says so. What was
     /// enforced stays if they aren't. `noticed`: when there was reason to look.
     pub(super) fn check(&mut self, agent: &mut Agent, noticed: Instant) {
+        if self.is_unfinished() {
+            return;
+        }
         let sources = Source::read_all(&self.paths);
         let found = fingerprint(&sources);
         if found == self.enforced {
@@ -148,11 +212,7 @@ mod tests {
         std::fs::write(real.join("p.yaml"), "").unwrap();
         let link = dir.path().join("p.yaml");
         std::os::unix::fs::symlink(real.join("p.yaml"), &link).unwrap();
-        let files = Files {
-            paths: vec![link, "q.yaml".into()],
-            enforced: 0,
-            refused: None,
-        };
+        let files = files(vec![link, "q.yaml".into()]);
         let watches = files.watches();
         let expected = [dir.path(), &real.canonicalize().unwrap(), Path::new(".")];
         assert_eq!(
@@ -161,19 +221,58 @@ mod tests {
         );
     }
 
+    fn files(paths: Vec<PathBuf>) -> Files {
+        Files::new(paths, &Policies::default())
+    }
+
     #[test]
     fn a_new_regular_file_is_not_an_edit_but_a_new_link_is() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("file"), "").unwrap();
         std::os::unix::fs::symlink("file", dir.path().join("link")).unwrap();
-        let created = |name: &str| matters(dir.path(), ReadFlags::CREATE, Some(Path::new(name)));
+        let mut files = files(vec![dir.path().into()]);
+        let mut created =
+            |name: &str| files.notice(dir.path(), ReadFlags::CREATE, Some(Path::new(name)));
         assert!(!created("file"));
         assert!(created("link"));
-        assert!(matters(
-            dir.path(),
-            ReadFlags::CLOSE_WRITE,
-            Some(Path::new("file"))
-        ));
-        assert!(matters(dir.path(), ReadFlags::DELETE_SELF, None));
+        let file = Some(Path::new("file"));
+        assert!(files.notice(dir.path(), ReadFlags::CLOSE_WRITE, file));
+        assert!(files.notice(dir.path(), ReadFlags::DELETE_SELF, None));
+    }
+
+    #[test]
+    fn a_file_is_unfinished_until_it_is_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let given = dir.path().join("policies");
+        std::fs::write(dir.path().join("real"), "").unwrap();
+        std::os::unix::fs::symlink("real", &given).unwrap();
+        let mut files = files(vec![given]);
+        let mut notice = |event, name: &str| {
+            (
+                files.notice(dir.path(), event, Some(Path::new(name))),
+                files.is_unfinished(),
+            )
+        };
+        assert_eq!(notice(ReadFlags::MODIFY, "a.log"), (false, false));
+        for name in ["policies", "real", "more.yaml"] {
+            assert_eq!(notice(ReadFlags::MODIFY, name), (false, true));
+            assert_eq!(notice(ReadFlags::CLOSE_WRITE, "other"), (true, true));
+            assert_eq!(notice(ReadFlags::CLOSE_WRITE, name), (true, false));
+        }
+        assert_eq!(notice(ReadFlags::MODIFY, "real"), (false, true));
+        assert_eq!(notice(ReadFlags::DELETE, "real"), (true, false));
+    }
+
+    #[test]
+    fn what_gives_its_content_once_is_refused() {
+        let refused = |path: &str| can_be_read_again(Path::new(path)).map_err(|it| it.to_string());
+        assert_eq!(refused("/"), Ok(()));
+        assert_eq!(refused("/nonexistent"), Ok(()));
+        assert!(refused("-").unwrap_err().starts_with("standard input"));
+        assert!(
+            refused("/dev/null")
+                .unwrap_err()
+                .starts_with("/dev/null is no regular file")
+        );
     }
 }

@@ -4,10 +4,9 @@ mod files;
 mod workload;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use rustix::thread::CapabilitySet;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
@@ -32,8 +31,8 @@ const CHECK: Duration = Duration::from_secs(2);
 
 /// Enforces until SIGINT or SIGTERM.
 pub fn run(args: &Standalone) -> Result<u8, Failure> {
-    if args.common.files.iter().any(|file| file == Path::new("-")) {
-        return Err(anyhow!("standard input can't be watched: give policy files").into());
+    for file in &args.common.files {
+        files::can_be_read_again(file)?;
     }
     let policies = Policies::read(&args.common.files)?;
     policies.warn_of_holds();
@@ -116,24 +115,25 @@ async fn serve(
         }
         let cause = async {
             tokio::select! {
-                result = policy_watch.changed(files::matters) => result.map(|any| Cause::Edit { any }),
-                result = cgroup_watch.changed(|_, _, _| true) => result.map(|_| Cause::Check),
+                result = policy_watch.changed(|path, event, name| files.notice(path, event, name)) =>
+                    result.map(|()| Cause::Edit),
+                result = cgroup_watch.changed(|_, _, _| true) => result.map(|()| Cause::Check),
                 () = tokio::time::sleep_until(next.into()) => Ok(Cause::Check),
-                _ = hangup.recv() => Ok(Cause::Edit { any: true }),
+                _ = hangup.recv() => Ok(Cause::Edit),
                 _ = interrupt.recv() => Ok(Cause::End),
                 _ = terminate.recv() => Ok(Cause::End),
             }
         };
         match agent.work_until(cause).await? {
             Cause::End => break,
-            Cause::Edit { any: true } => {
+            Cause::Edit => {
                 noticed = Some(Instant::now());
                 // An editor's rename and write come as several events. What is notified
                 // meanwhile is looked at next.
                 agent.work_until(tokio::time::sleep(files::DEBOUNCE)).await;
                 files_due = Instant::now();
             }
-            Cause::Edit { any: false } | Cause::Check => {}
+            Cause::Check => {}
         }
     }
     tracing::info!("ending: nothing is enforced any more");
@@ -145,8 +145,8 @@ async fn serve(
 }
 
 enum Cause {
-    /// Something happened to the policy files; whether it can matter.
-    Edit { any: bool },
+    /// Something happened to the policy files that can matter.
+    Edit,
     /// Look at everything.
     Check,
     /// End.
