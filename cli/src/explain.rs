@@ -10,6 +10,7 @@ use bartizan_policy::load::{Source, load};
 use bartizan_policy::operation::Request;
 use bartizan_policy::policy::Policy;
 use bartizan_policy::request::{RequestError, parse_request};
+use bartizan_policy::validate::labels;
 
 use crate::args::{Explain, Output};
 use crate::report::{DENIED, Failure, Lines, Report};
@@ -19,8 +20,8 @@ pub(crate) fn run(args: &Explain) -> Result<Report, Failure> {
     let policies = load(&Source::read_all(&args.files))?;
     let workload = Workload {
         namespace: args.namespace.clone(),
-        namespace_labels: args.namespace_label.iter().cloned().collect(),
-        labels: args.label.iter().cloned().collect(),
+        namespace_labels: labels(args.namespace_label.clone()).map_err(Failure::usage)?,
+        labels: labels(args.label.clone()).map_err(Failure::usage)?,
         container: args.container.clone(),
     };
     let together = |error: &dyn std::error::Error| {

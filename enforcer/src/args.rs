@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use bartizan_policy::link::Workload;
-use bartizan_policy::validate::{self, NameError};
+use bartizan_policy::selector::Labels;
+use bartizan_policy::validate::{self, NameError, TwoValues};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::engine::Identity;
@@ -117,18 +118,18 @@ pub struct Run {
 
 impl Run {
     /// Who the command is for policies and reports.
-    pub fn identity(&self) -> Identity {
-        Identity {
+    pub fn identity(&self) -> Result<Identity, TwoValues> {
+        Ok(Identity {
             name: "run".to_owned(),
             image: None,
             workload: Workload {
                 namespace: self.common.namespace.clone(),
-                labels: self.labels.iter().cloned().collect(),
+                labels: validate::labels(self.labels.clone())?,
                 container: self.common.container.clone(),
                 ..Workload::default()
             },
             owner: None,
-        }
+        })
     }
 }
 
@@ -206,7 +207,7 @@ pub struct Named {
     /// Path of its cgroup.
     pub cgroup: PathBuf,
     /// Its labels.
-    pub labels: Vec<(String, String)>,
+    pub labels: Labels,
     /// Its container name, if it differs from `--container`.
     pub container: Option<String>,
     /// Its namespace, if it differs from `--namespace`.
@@ -221,7 +222,7 @@ impl Named {
             image: None,
             workload: Workload {
                 namespace: self.namespace.clone().or_else(|| common.namespace.clone()),
-                labels: self.labels.iter().cloned().collect(),
+                labels: self.labels.clone(),
                 container: self.container.clone().or_else(|| common.container.clone()),
                 ..Workload::default()
             },
@@ -245,9 +246,10 @@ impl FromStr for Named {
             cgroup: PathBuf::from(cgroup),
             ..Self::default()
         };
+        let mut labels = Vec::new();
         for part in parts {
             let field = match part.split_once('=') {
-                Some(("label", pair)) => validate::label(pair).map(|it| named.labels.push(it)),
+                Some(("label", pair)) => validate::label(pair).map(|it| labels.push(it)),
                 Some(("container", name)) => container(name).map(|it| named.container = Some(it)),
                 Some(("namespace", name)) => namespace(name).map(|it| named.namespace = Some(it)),
                 _ => {
@@ -258,6 +260,7 @@ impl FromStr for Named {
             };
             field.map_err(|error| error.to_string())?;
         }
+        named.labels = validate::labels(labels).map_err(|error| error.to_string())?;
         Ok(named)
     }
 }
@@ -317,7 +320,7 @@ mod tests {
             [PathBuf::from("a.yaml"), PathBuf::from("d")]
         );
         assert_eq!(run.command, ["sh", "-c", "-f"]);
-        let identity = run.identity();
+        let identity = run.identity().unwrap();
         assert_eq!(identity.workload.labels["app"], "web");
         assert_eq!(identity.workload.labels["x"], "");
         assert_eq!(identity.workload.namespace, None);
@@ -378,6 +381,11 @@ mod tests {
         assert_eq!(
             "web".parse::<Named>().unwrap_err(),
             "a workload starts with NAME=CGROUP"
+        );
+        let error = "web=x,label=a=b,label=a=c".parse::<Named>().unwrap_err();
+        assert!(
+            error.contains("label `a` is given as `b` and as `c`"),
+            "{error}"
         );
         let error = "web=x,lable=a=b".parse::<Named>().unwrap_err();
         assert!(

@@ -30,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs the command; its exit status.
 pub fn run(args: &Run) -> Result<u8, Failure> {
+    let identity = args.identity().map_err(anyhow::Error::from)?;
     let policies = Policies::read(&args.common.files)?;
     let hierarchy = Hierarchy::find()?;
     let denials = agent::denials(args.common.denials.as_deref())?;
@@ -43,7 +44,7 @@ pub fn run(args: &Run) -> Result<u8, Failure> {
         .transpose()?;
     let prober = Prober::start()?;
     let mut engine = Engine::new(Kernel::load()?);
-    let id = engine.add(args.identity(), &policies, Instant::now())?;
+    let id = engine.add(identity, &policies, Instant::now())?;
     let judged = engine.judged();
     selftest::run(engine.maps(), &hierarchy, prober, judged)?;
 

@@ -21,7 +21,7 @@ use bartizan_crds::{
 };
 
 pub use field::{FieldPath, Problem, Segment};
-pub use names::{NameError, container_name, label, namespace};
+pub use names::{NameError, TwoValues, container_name, label, labels, namespace};
 pub(crate) use network::unix_sockets;
 
 use crate::excerpt::excerpt;

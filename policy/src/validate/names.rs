@@ -1,6 +1,7 @@
 //! The syntax of names: policies, namespaces, rules and labels.
 
 use crate::excerpt::excerpt;
+use crate::selector::Labels;
 
 /// Why a text is no such name, with a name that would do where there is one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -122,6 +123,27 @@ pub fn label(text: &str) -> Result<(String, String), NameError> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+/// A key that has two values on a command line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the label `{key}` is given as `{first}` and as `{second}`: leave one out")]
+pub struct TwoValues {
+    key: String,
+    first: String,
+    second: String,
+}
+
+/// Labels as command lines have them, together.
+pub fn labels(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Labels, TwoValues> {
+    let mut labels = Labels::new();
+    for (key, second) in pairs {
+        match labels.insert(key.clone(), second.clone()) {
+            Some(first) if first != second => return Err(TwoValues { key, first, second }),
+            _ => {}
+        }
+    }
+    Ok(labels)
+}
+
 /// Checks the key of a label.
 pub(crate) fn label_key(text: &str) -> Result<(), NameError> {
     let valid = |text: &str| match text.split_once('/') {
@@ -156,6 +178,16 @@ fn plain(text: &str, what: &'static str, rule: &'static str) -> NameError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_label_has_one_value() {
+        let pairs = |text: &str| labels(text.split(' ').map(|pair| label(pair).unwrap()));
+        assert_eq!(pairs("a=1 b=2 a=1").unwrap().len(), 2);
+        assert_eq!(
+            pairs("a=1 b=2 a=3").unwrap_err().to_string(),
+            "the label `a` is given as `1` and as `3`: leave one out"
+        );
+    }
 
     #[test]
     fn names_are_dns_names_and_the_nearest_one_is_suggested() {
