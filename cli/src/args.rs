@@ -30,8 +30,8 @@ pub(crate) enum Command {
 ///
 /// Each problem is a line `FILE:LINE:COLUMN: FIELD: MESSAGE` that also says what to write
 /// instead; a line that starts with `warning: ` is about something that is valid, but probably
-/// not meant. Policies are compiled as well, alone and together with those that hold for the same containers, so policies that
-/// pass here can be enforced.
+/// not meant. Policies are compiled as well, alone and together with those that hold for the
+/// same containers, so policies that pass here can be enforced.
 ///
 /// Exit codes: 0 all valid, maybe with warnings; 1 a problem was found, or a file couldn't be
 /// read or the answer written; 2 wrong usage.
