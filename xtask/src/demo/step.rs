@@ -59,9 +59,11 @@ impl Step {
     }
 }
 
-/// The enforcer's lines begin with their time.
+/// How the enforcer's lines begin: with their time.
+pub(super) const DENIAL: &str = r#"{"time":"#;
+
 fn is_denial(line: &str) -> bool {
-    line.starts_with(r#"{"time":"#)
+    line.starts_with(DENIAL)
 }
 
 impl fmt::Display for Mismatch<'_> {
@@ -110,18 +112,18 @@ mod tests {
         }
     }
 
-    const DENIAL: &str = r#"{"time":"now","verdict":"deny"}"#;
+    const DENIED: &str = r#"{"time":"now","verdict":"deny"}"#;
 
     #[test]
     fn status_text_and_denials_all_have_to_be_right() {
         let said = "cat: can't open: Permission denied";
-        assert!(STEP.check(&seen(Some(1), &[said, DENIAL])).is_none());
+        assert!(STEP.check(&seen(Some(1), &[said, DENIED])).is_none());
         for wrong in [
-            seen(Some(0), &[said, DENIAL]),
-            seen(None, &[said, DENIAL]),
-            seen(Some(1), &["denied: can't open", DENIAL]),
+            seen(Some(0), &[said, DENIED]),
+            seen(None, &[said, DENIED]),
+            seen(Some(1), &["denied: can't open", DENIED]),
             seen(Some(1), &[said]),
-            seen(Some(1), &[said, DENIAL, DENIAL]),
+            seen(Some(1), &[said, DENIED, DENIED]),
             seen(Some(1), &[said, r#"{"time":"now","verdict":"audit"}"#]),
         ] {
             assert!(STEP.check(&wrong).is_some(), "{wrong:?}");
@@ -136,12 +138,12 @@ mod tests {
             ..STEP
         };
         assert!(
-            step.check(&seen(Some(1), &[said, DENIAL, DENIAL]))
+            step.check(&seen(Some(1), &[said, DENIED, DENIED]))
                 .is_none()
         );
         assert!(step.check(&seen(Some(1), &[said])).is_some());
         let other = r#"{"time":"now","verdict":"audit"}"#;
-        assert!(step.check(&seen(Some(1), &[said, DENIAL, other])).is_some());
+        assert!(step.check(&seen(Some(1), &[said, DENIED, other])).is_some());
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! A shell's output as a transcript: what was typed, and what came of it.
 //!
 //! The script marks where a command begins and ends with lines that start with a
-//! control character. What a command leaves of a line comes before the mark.
+//! control character. What a command leaves of a line comes before the mark. A denial
+//! comes when it happens, which may be in the middle of a line of somebody else; that line
+//! is put together again behind it.
 
-use super::step::{Mismatch, Seen, Step};
+use super::step::{DENIAL, Mismatch, Seen, Step};
 
 /// Starts a mark: the ASCII record separator, which no command of the demo prints.
 const MARK: char = '\u{1e}';
@@ -25,6 +27,8 @@ pub(super) fn script(steps: &[Step]) -> String {
 pub(super) struct Transcript {
     steps: &'static [Step],
     seen: Vec<Seen>,
+    /// The beginning of a line that a denial came into.
+    begun: String,
 }
 
 impl Transcript {
@@ -32,6 +36,7 @@ impl Transcript {
         Self {
             steps,
             seen: Vec::new(),
+            begun: String::new(),
         }
     }
 
@@ -42,6 +47,9 @@ impl Transcript {
 
     /// Takes a line of the shell's output; what to print, if anything.
     pub(super) fn line(&mut self, line: &str) -> Option<String> {
+        let line = std::mem::take(&mut self.begun) + line;
+        let (begun, line) = line.split_at(line.find(DENIAL).unwrap_or(0));
+        begun.clone_into(&mut self.begun);
         let Some((text, mark)) = line.split_once(MARK) else {
             self.output(line);
             return Some(line.to_owned());
@@ -134,6 +142,21 @@ mod tests {
             ]
         );
         assert!(transcript.mismatches().is_empty());
+    }
+
+    #[test]
+    fn a_denial_in_the_middle_of_a_line_is_a_line() {
+        let mut transcript = Transcript::new(STEPS);
+        let denial = r#"{"time":"now","verdict":"deny"}"#;
+        let into = format!("sh: {denial}");
+        let lines = ["\u{1e}begin", &into, denial, "denied", "\u{1e}1"];
+        let printed: Vec<_> = lines
+            .iter()
+            .filter_map(|line| transcript.line(line))
+            .collect();
+        let expected = [denial, denial, "sh: denied", "(exit status 1)"];
+        assert_eq!(printed[1..], expected);
+        assert_eq!(transcript.seen[0].output, expected[..3]);
     }
 
     #[test]
