@@ -122,8 +122,6 @@ pub const ADDRESS_OPS: Ops = Operation::Connect.bit()
     | Operation::Send.bit()
     | Operation::Listen.bit()
     | Operation::Accept.bit();
-/// Operations of the `network` category.
-pub const NETWORK_OPS: Ops = ADDRESS_OPS | Operation::Socket.bit();
 /// What a deny rule on a name takes along so that the object can't be moved
 /// out from under it.
 pub const MOVE_OPS: Ops = Operation::Rename.bit() | Operation::Link.bit();

@@ -5,6 +5,7 @@
 
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
+use bartizan_abi::fields::dentry;
 use bartizan_abi::op::Operation;
 use bartizan_abi::table::Automaton;
 
@@ -16,6 +17,7 @@ use crate::kernel::{
     BACKING_PATH, FILE_DENTRY, FILE_MODE, Object, TASK_IN_EXECVE, VMA_FILE, VMA_FLAGS, address,
     current, errno_eacces, load, peek,
 };
+use crate::subject::executable;
 use crate::walks::walk;
 
 const PROT_WRITE: u64 = 2;
@@ -24,8 +26,8 @@ const PROT_EXEC: u64 = 4;
 const MAP_SHARED: u64 = 1;
 const VM_SHARED: u64 = 8;
 
-/// The kernel is mapping the segments of a program that was judged already. Only the
-/// task itself runs in between, so nobody can use the state.
+/// The kernel is mapping the segments of a program. Only the task itself runs in between,
+/// so nobody can use the state.
 #[inline(always)]
 fn in_exec() -> bool {
     let task = current();
@@ -33,6 +35,20 @@ fn in_exec() -> bool {
     // SAFETY: a frozen offset; the verifier checks the access.
     let byte = unsafe { task.wrapping_add(bit >> 3).read_volatile() };
     byte >> (bit & 7) & 1 != 0
+}
+
+/// What an exec maps that is judged already or must be let in: the program itself, and a
+/// dynamic loader, as its interpreter. Rules that name a loader deny to run it, and not all
+/// programs that need it. Any other interpreter is a program that is run by another's name.
+#[inline(always)]
+fn is_expected_in_exec(dentry: u64) -> bool {
+    let program = executable(current());
+    if !program.is_null() && address(program) == dentry {
+        return true;
+    }
+    let name: u64 = peek(dentry + dentry::NAME as u64);
+    let [first, second, third] = peek::<[u8; 3]>(name);
+    first == b'l' && second == b'd' && matches!(third, b'-' | b'.' | b'6')
 }
 
 /// Judges a file as something that is written; true: deny.
@@ -65,7 +81,7 @@ pub fn mmap_file(ctx: LsmContext) -> i32 {
     if prot & PROT_WRITE != 0 && flags & MAP_SHARED != 0 && judge_writing(address(dentry)) {
         return errno_eacces();
     }
-    if prot & PROT_EXEC == 0 || in_exec() {
+    if prot & PROT_EXEC == 0 || in_exec() && is_expected_in_exec(address(dentry)) {
         return 0;
     }
     if judge_code(address(dentry), Operation::Map.bit()) {

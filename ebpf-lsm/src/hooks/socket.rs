@@ -18,17 +18,25 @@ const AF_UNSPEC: u16 = 0;
 const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
+const AF_SMC: u16 = 43;
 const SOCK_TYPE_MASK: u32 = 0xf;
 const IPPROTO_TCP: u16 = 6;
+const IPPROTO_UDP: u16 = 17;
+const IPPROTO_UDPLITE: u16 = 136;
+const IPPROTO_SMC: u16 = 256;
 const IPPROTO_MPTCP: u16 = 262;
 /// `sendmsg` connects, and then sends.
 const MSG_FASTOPEN: u32 = 0x2000_0000;
 
-/// A socket's protocol as the network automaton wants it.
+/// A socket's protocol as the network automaton wants it. What makes TCP connections of its
+/// own, in the kernel and past all hooks, counts as TCP.
 #[inline(always)]
 fn protocol_of(sk: Object) -> u8 {
+    if load::<u16>(sk, &SOCK_FAMILY) == AF_SMC {
+        return IPPROTO_TCP as u8;
+    }
     match load::<u16>(sk, &SOCK_PROTOCOL) {
-        IPPROTO_MPTCP => IPPROTO_TCP as u8,
+        IPPROTO_MPTCP | IPPROTO_SMC => IPPROTO_TCP as u8,
         other if other < 256 => other as u8,
         _ => 0,
     }
@@ -49,6 +57,11 @@ fn read_address(socket: Object, name: u64, op: Operation) -> Option<Address> {
     }
     let port: u16 = u16::from_be(peek(name + 2));
     let protocol = protocol_of(sk);
+    let is_datagram = matches!(u16::from(protocol), IPPROTO_UDP | IPPROTO_UDPLITE);
+    if family == AF_UNSPEC && own == AF_INET6 && op == Operation::Send && !is_datagram {
+        // Raw sockets take it for AF_INET6, UDP for no address.
+        family = AF_INET6;
+    }
     if family == AF_INET {
         return Some(v4(protocol, peek(name + 4), port, op));
     }
@@ -66,6 +79,10 @@ fn own_address(sk: Object, op: Operation) -> Option<Address> {
     let protocol = protocol_of(sk);
     if family == AF_INET {
         return Some(v4(protocol, load(sk, &SOCK_ADDRESS), port, op));
+    }
+    if family == AF_SMC {
+        // The address is that of a TCP socket inside, which was judged when it was bound.
+        return Some(v4(protocol, 0, 0, op));
     }
     if family != AF_INET6 {
         return None;

@@ -12,6 +12,7 @@
 mod attempt;
 mod descriptor;
 mod hammer;
+mod interpreter;
 mod operation;
 mod outside;
 mod restricted;
@@ -26,6 +27,7 @@ use rustix::io::Errno;
 
 pub(crate) use attempt::{SECRET, TOOL, VAULT};
 pub(crate) use descriptor::{GIVER, KEPT};
+pub(crate) use interpreter::THROUGH_INTERPRETER;
 pub(crate) use operation::{MOVED, OWNER};
 pub(crate) use outside::OUTSIDE;
 pub(crate) use socket::{ABSTRACT_PEER, PEER};

@@ -38,6 +38,7 @@ spec:
       - { unix: ['/tmp/**'] }
       - { operations: [Send], addresses: [127.0.0.9] }
       - { operations: [Connect], addresses: [127.0.0.10] }
+      - { sockets: [Raw] }
   files:
     deny:
       - { name: no-reading, paths: [/data/secret], operations: [Read] }
@@ -167,6 +168,10 @@ pub(super) const REFUSED: [(&str, &[Technique]); 5] = [
                 "a move into a cgroup below the container's",
             ),
             ("exec-script-of-tool", "a script whose interpreter it is"),
+            (
+                "exec-interpreter",
+                "a program whose ELF interpreter (`PT_INTERP`) it is; the exec ends with `SIGSEGV`",
+            ),
             ("map", "`mmap` with `PROT_EXEC`, as a loader does"),
             (
                 "map-then-protect",
@@ -202,7 +207,7 @@ pub(super) const REFUSED: [(&str, &[Technique]); 5] = [
 ];
 
 /// Attempts that are refused with EPERM, by the default of the network.
-pub(super) const NOT_PERMITTED: [Technique; 7] = [
+pub(super) const NOT_PERMITTED: [Technique; 8] = [
     (
         "fast-open",
         "TCP fast open: `sendmsg` with `MSG_FASTOPEN` connects",
@@ -222,6 +227,10 @@ pub(super) const NOT_PERMITTED: [Technique; 7] = [
     (
         "unix-path-of-link",
         "a Unix socket by a symbolic link to it",
+    ),
+    (
+        "raw-without-family",
+        "an address whose family is 0, which raw IPv6 sockets take for theirs",
     ),
     ("unix-abstract", "a Unix socket by an abstract name"),
     ("uring-connect", "`IORING_OP_CONNECT`"),
@@ -340,6 +349,14 @@ fn no_other_name_leads_around(context: &Context) -> Result<()> {
         if !seen {
             mistakes.push(format!("no {operation} of {target} is reported"));
         }
+    }
+    // Its end by a signal alone could be a mistake of the program.
+    let by_interpreter = |denial: &Denial| {
+        denial.target.as_deref() == Some(TOOL)
+            && denial.executable.as_deref() == Some(probe::THROUGH_INTERPRETER)
+    };
+    if !denials.iter().any(by_interpreter) {
+        mistakes.push(format!("{TOOL} as an interpreter is in no denial"));
     }
     for denial in &denials {
         let target = denial.target.as_deref().unwrap_or_default();

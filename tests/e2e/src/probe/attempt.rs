@@ -254,6 +254,7 @@ fn perform_exec(name: &str) -> Result<(), Failure> {
             unsafe { rustix::mm::mprotect(mapped, page, wanted)? };
             Ok(())
         }
+        "exec-interpreter" => super::interpreter::run(),
         leave if leave.starts_with("leave") => super::outside::perform(leave),
         uring if uring.starts_with("uring-") => super::uring::perform(uring),
         "tmpfile-link" => {
@@ -269,7 +270,9 @@ fn perform_exec(name: &str) -> Result<(), Failure> {
         "inherited-map-private" => super::descriptor::inherit("map-private"),
         "inherited-truncate" => super::descriptor::inherit("truncate"),
         "fast-open" | "fast-open-mapped" | "fast-open-datagram" | "listen-unbound"
-        | "unix-path-of-link" | "unix-abstract" | "unix-pair" => super::socket::attempt(name),
+        | "raw-without-family" | "unix-path-of-link" | "unix-abstract" | "unix-pair" => {
+            super::socket::attempt(name)
+        }
         "loader" => loader("/bin/dynamic"),
         "loader-of-good" => loader("/bin/good-dynamic"),
         other => super::restricted::perform(other)

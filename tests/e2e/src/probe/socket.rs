@@ -1,13 +1,15 @@
 //! Operations on sockets with an address or a name.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use bartizan_abi::op::Operation;
 use bartizan_policy::operation::{Name, UnixSocket};
 use rustix::io::Errno;
 use rustix::net::addr::SocketAddrArg;
-use rustix::net::{self, AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{
+    self, AddressFamily, RawProtocol, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+};
 
 use super::{Failure, setup};
 
@@ -39,6 +41,7 @@ pub(super) fn attempt(name: &str) -> Result<(), Failure> {
         "listen-unbound" => {
             net::listen(&socket(AddressFamily::INET, SocketType::STREAM)?, 1)?;
         }
+        "raw-without-family" => raw_without_family()?,
         "unix-path-of-link" => {
             setup("symlink", rustix::fs::symlink(PEER, "/tmp/peer-link"))?;
             let address = setup("name", SocketAddrUnix::new("/tmp/peer-link"))?;
@@ -58,6 +61,33 @@ pub(super) fn attempt(name: &str) -> Result<(), Failure> {
             }
         }
         other => return Err(Failure::Setup(format!("no attempt {other}"))),
+    }
+    Ok(())
+}
+
+fn raw_without_family() -> Result<(), Failure> {
+    // For experiments (RFC 3692).
+    let protocol = rustix::net::Protocol::from_raw(RawProtocol::new(253).expect("it is not 0"));
+    let kind = SocketType::RAW;
+    let socket = net::socket(AddressFamily::INET6, kind, Some(protocol));
+    let socket = setup("raw socket", socket)?;
+    // struct sockaddr_in6: family, port, flow, address, scope.
+    let mut address = [0_u8; 28];
+    address[8..24].copy_from_slice(&Ipv6Addr::LOCALHOST.octets());
+    // SAFETY: both buffers are there, with these lengths.
+    let sent = unsafe {
+        libc::sendto(
+            socket.as_raw_fd(),
+            address.as_ptr().cast(),
+            1,
+            0,
+            address.as_ptr().cast(),
+            28,
+        )
+    };
+    if sent < 0 {
+        let error = std::io::Error::last_os_error();
+        return Err(Errno::from_io_error(&error).unwrap_or(Errno::IO).into());
     }
     Ok(())
 }
