@@ -84,8 +84,8 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_ioperm,
 ];
 
-/// Drops, for good, all capabilities but those that the work takes, and `also`, and the
-/// system calls that it doesn't. What it wasn't given it doesn't get.
+/// Drops, for good, all capabilities but those that the work takes, and `also`. What it
+/// wasn't given it doesn't get.
 pub(crate) fn drop_all_but(also: CapabilitySet) -> anyhow::Result<()> {
     let held = capabilities(None).context("cannot read the capabilities")?;
     let kept = (WORK | also) & held.permitted;
@@ -96,12 +96,18 @@ pub(crate) fn drop_all_but(also: CapabilitySet) -> anyhow::Result<()> {
     };
     set_capabilities(None, sets).context("cannot drop capabilities")?;
     // Or root would have all of them again after an exec.
-    set_no_new_privs(true).context("cannot give up new privileges")?;
-    refuse_calls().context("cannot give up system calls")
+    set_no_new_privs(true).context("cannot give up new privileges")
 }
 
-/// Of another architecture's calls (32-bit ones) the filter lets none through.
-fn refuse_calls() -> Result<(), seccompiler::Error> {
+/// Gives up, for good, the system calls that the work never makes, in all threads. The last
+/// fork of the self-test, which enters a namespace, comes before. Of another architecture's
+/// calls (32-bit ones) none are let through.
+pub(crate) fn refuse_calls() -> anyhow::Result<()> {
+    let filter = filter().context("cannot make a filter for system calls")?;
+    seccompiler::apply_filter_all_threads(&filter).context("cannot give up system calls")
+}
+
+fn filter() -> Result<BpfProgram, seccompiler::Error> {
     let refused = REFUSED.iter().map(|call| (*call, Vec::new()));
     let filter = SeccompFilter::new(
         refused.collect::<BTreeMap<_, _>>(),
@@ -109,8 +115,7 @@ fn refuse_calls() -> Result<(), seccompiler::Error> {
         SeccompAction::Errno(libc::EPERM.cast_unsigned()),
         ARCH.try_into()?,
     )?;
-    let filter: BpfProgram = filter.try_into()?;
-    seccompiler::apply_filter(&filter)
+    Ok(filter.try_into()?)
 }
 
 #[cfg(test)]
@@ -124,7 +129,7 @@ mod tests {
         let call = move || {
             if is_filtered {
                 set_no_new_privs(true).unwrap();
-                refuse_calls().unwrap();
+                seccompiler::apply_filter(&filter().unwrap()).unwrap();
             }
             // SAFETY: asks, and changes nothing.
             unsafe { libc::personality(0xffff_ffff) }

@@ -64,6 +64,7 @@ pub fn run(args: &Run) -> Result<u8, Failure> {
         })
         .and_then(|container| {
             privileges::drop_all_but(privileges::SIGNALS)?;
+            privileges::refuse_calls()?;
             let state = PolicyState {
                 policies: policies.len(),
                 ..PolicyState::default()

@@ -77,6 +77,8 @@ pub fn run(args: &Node) -> Result<u8, Failure> {
         let (hands, hierarchy) = match able {
             Ok((kernel, hierarchy)) => {
                 let hands = Hands::able(Engine::new(kernel), denials, questions, node, notify)?;
+                // A node that can't enforce starts anew, with another self-test.
+                privileges::refuse_calls()?;
                 tracing::info!("enforcing: the self-test's denials were seen");
                 (hands, Some(hierarchy))
             }

@@ -57,6 +57,7 @@ pub fn run(args: &Standalone) -> Result<u8, Failure> {
     };
     let files = Files::new(args.common.files.clone(), &policies);
     privileges::drop_all_but(CapabilitySet::empty())?;
+    privileges::refuse_calls()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -277,8 +277,11 @@ fn copy_memory(call: libc::c_long, id: i32) -> libc::c_long {
         iov_base: (&raw mut word).cast(),
         iov_len: size_of_val(&word),
     };
+    // As wide as the kernel reads them: of a narrower one on the stack only half is defined.
+    let (one, no_flags): (libc::c_ulong, libc::c_ulong) = (1, 0);
+    let vector = &raw const vector;
     // SAFETY: one vector each, of memory that lives; the other process is killed after.
-    unsafe { libc::syscall(call, id, &raw const vector, 1, &raw const vector, 1, 0) }
+    unsafe { libc::syscall(call, id, vector, one, vector, one, no_flags) }
 }
 
 /// What everybody may read of other processes, and of itself.
