@@ -76,8 +76,9 @@ pub fn listed(cgroup: u64) -> Option<u32> {
 }
 
 /// The workload of the current task when the cache can't decide by its cgroup, 0 for none:
-/// that of the cgroup that the task has left, or its own label's, or that of the nearest labelled cgroup above if some label is missing. It is
-/// found however deep the task is: what is labelled from outside is in the upper levels.
+/// that of the cgroup that the task has left, or its own label's, or that of the nearest
+/// labelled cgroup above if some label is missing. It is found however deep the task is:
+/// what is labelled from outside is in the upper levels.
 ///
 /// A function of its own, so that unmanaged tasks don't pay for its registers.
 #[unsafe(no_mangle)]

@@ -100,6 +100,15 @@ pub(crate) fn serve(mut perform: impl FnMut(&[&str]) -> Result<(), Failure>) -> 
     ExitCode::SUCCESS
 }
 
+/// What an [`answer`] says.
+fn answered(text: &str) -> Result<(), Failure> {
+    match text.trim().parse() {
+        Ok(0) => Ok(()),
+        Ok(errno) => Err(Failure::Refused(Errno::from_raw_os_error(errno))),
+        Err(_) => Err(Failure::Setup(text.trim().to_owned())),
+    }
+}
+
 fn answer(result: Result<(), Failure>) -> String {
     match result {
         Ok(()) => "0".to_owned(),

@@ -280,7 +280,7 @@ fn perform_exec(name: &str) -> Result<(), Failure> {
     }
 }
 
-fn read(path: &str) -> Result<(), Failure> {
+pub(super) fn read(path: &str) -> Result<(), Failure> {
     fs::open(path, OFlags::RDONLY, Mode::empty())?;
     Ok(())
 }

@@ -10,8 +10,8 @@ use rustix::io::Errno;
 use rustix::mount::{self, MountFlags};
 use rustix::process::{self, Pid, WaitOptions};
 
-use super::attempt::SECRET;
-use super::{Failure, setup};
+use super::attempt::{SECRET, perform_apart, read};
+use super::{Failure, answered, setup};
 
 /// A cgroup of the guest that no rules are for.
 pub(crate) const OUTSIDE: &str = "outside";
@@ -33,7 +33,7 @@ pub(super) fn perform(name: &str) -> Result<(), Failure> {
         }
         "leave-then-fork" => {
             enter(&outside)?;
-            return in_child(Command::new(own()?));
+            return perform_apart("read");
         }
         "leave-then-exec" => {
             enter(&outside)?;
@@ -55,16 +55,11 @@ pub(super) fn perform(name: &str) -> Result<(), Failure> {
         "leave-cloned" => return cloned(&outside),
         other => return Err(stuck(&format!("no attempt {other}"))),
     }
-    read()
+    read(SECRET)
 }
 
 fn stuck(step: &str) -> Failure {
     Failure::Setup(step.to_owned())
-}
-
-fn read() -> Result<(), Failure> {
-    fs::open(SECRET, OFlags::RDONLY, Mode::empty())?;
-    Ok(())
 }
 
 fn own() -> Result<PathBuf, Failure> {
@@ -111,22 +106,6 @@ fn become_reader() -> Failure {
     }
 }
 
-/// Has a new process read.
-fn in_child(mut program: Command) -> Result<(), Failure> {
-    let child = program.args(["probe", "attempt", "read"]).output();
-    let child = child.map_err(|error| stuck(&format!("start a child: {error}")))?;
-    answered(&child.stdout)
-}
-
-fn answered(output: &[u8]) -> Result<(), Failure> {
-    let answer = String::from_utf8_lossy(output);
-    match answer.trim().parse() {
-        Ok(0) => Ok(()),
-        Ok(errno) => Err(Failure::Refused(Errno::from_raw_os_error(errno))),
-        Err(_) => Err(stuck(&answer)),
-    }
-}
-
 /// Has a child read that this process has moved.
 fn moved_child(cgroup: &Path) -> Result<(), Failure> {
     let child = Command::new(own()?)
@@ -140,11 +119,7 @@ fn moved_child(cgroup: &Path) -> Result<(), Failure> {
     let ended = child.wait();
     moved?;
     ended.map_err(|error| stuck(&error.to_string()))?;
-    answered(
-        answer
-            .map_err(|error| stuck(&format!("{error:#}")))?
-            .as_bytes(),
-    )
+    answered(&answer.map_err(|error| stuck(&format!("{error:#}")))?)
 }
 
 /// Has a child read that was in the cgroup from its first instruction.
@@ -166,7 +141,7 @@ fn cloned(cgroup: &Path) -> Result<(), Failure> {
         )
     };
     if child == 0 {
-        let status = match read() {
+        let status = match read(SECRET) {
             Err(Failure::Refused(errno)) => errno.raw_os_error(),
             _ => 0,
         };
