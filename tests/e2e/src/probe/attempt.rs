@@ -15,7 +15,7 @@ use rustix::process;
 use rustix::thread::UnshareFlags;
 
 use super::operation::{exec, map};
-use super::{Failure, setup};
+use super::{Failure, answered, setup};
 
 /// A file that must not be read.
 pub(crate) const SECRET: &str = "/data/secret";
@@ -36,18 +36,13 @@ pub(super) fn perform_apart(name: &str) -> Result<(), Failure> {
         .args(["probe", "attempt", name])
         .output();
     let child = child.map_err(|error| Failure::Setup(format!("start a child: {error}")))?;
-    let answer = String::from_utf8_lossy(&child.stdout).trim().to_owned();
-    match answer.parse() {
-        Ok(0) => Ok(()),
-        Ok(errno) => Err(Failure::Refused(Errno::from_raw_os_error(errno))),
-        Err(_) => {
+    answered(&String::from_utf8_lossy(&child.stdout)).map_err(|failure| match failure {
+        Failure::Setup(answer) => {
             let complaint = String::from_utf8_lossy(&child.stderr);
-            Err(Failure::Setup(format!(
-                "{answer} {complaint} {}",
-                child.status
-            )))
+            Failure::Setup(format!("{answer} {complaint} {}", child.status))
         }
-    }
+        refused @ Failure::Refused(_) => refused,
+    })
 }
 
 /// Makes an attempt.

@@ -11,7 +11,7 @@ use rustix::io::{self, Errno, FdFlags};
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
 use rustix::net::{self, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 
-use super::{Failure, setup};
+use super::{Failure, answered, setup};
 
 /// A file that one program may write and another may not.
 pub(crate) const KEPT: &str = "/data/kept";
@@ -30,12 +30,10 @@ pub(super) fn inherit(attempt: &str) -> Result<(), Failure> {
         .args(["probe", "inherited", attempt, &number])
         .output();
     let child = child.map_err(|error| Failure::Setup(format!("start the heir: {error}")))?;
-    let answer = String::from_utf8_lossy(&child.stdout).trim().to_owned();
-    match answer.parse() {
-        Ok(0) => Ok(()),
-        Ok(errno) => Err(Failure::Refused(Errno::from_raw_os_error(errno))),
-        Err(_) => Err(Failure::Setup(format!("{answer} {}", child.status))),
-    }
+    answered(&String::from_utf8_lossy(&child.stdout)).map_err(|failure| match failure {
+        Failure::Setup(answer) => Failure::Setup(format!("{answer} {}", child.status)),
+        refused @ Failure::Refused(_) => refused,
+    })
 }
 
 /// The heir's part.
