@@ -30,12 +30,6 @@ pub fn any(value: u64) -> u64 {
     mask
 }
 
-/// `yes` where `mask` has ones, `no` elsewhere.
-#[inline(always)]
-pub fn pick(mask: u64, yes: u64, no: u64) -> u64 {
-    no ^ ((no ^ yes) & mask)
-}
-
 /// `value`, where LLVM can't make a choice without a branch of it: a branch over a
 /// comparison costs two instructions, LLVM's way around it up to ten.
 #[cfg(not(target_arch = "bpf"))]

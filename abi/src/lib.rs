@@ -30,7 +30,7 @@ pub mod maps;
 pub mod op;
 pub mod repeat;
 pub mod rows;
-mod stack;
+pub mod stack;
 pub mod table;
 pub mod verdict;
 pub mod walk;

@@ -5,7 +5,7 @@ use crate::bits;
 use crate::limits::MAX_NAME;
 use crate::repeat::Step;
 use crate::table::{At, DISPLACEMENTS, LITERAL_INLINE, LITERAL_SIZE, LITERALS, Table, header};
-use crate::walk::Cursor;
+use crate::walk::Text;
 
 /// What the hash knows of a component: its class in the lowest 16 bits, its leaf class in
 /// the next. Further bits are not defined.
@@ -26,35 +26,41 @@ impl Literal {
     }
 }
 
-/// The literal that a component is, if it is one.
+/// The literal that a name is, if it is one.
 #[inline(always)]
-pub(crate) fn literal<T: Table, C: Cursor>(table: T, name: C) -> Option<Literal> {
+pub fn literal<T: Table, N: Text>(table: T, name: N) -> Option<Literal> {
     let len = name.length();
     if len > u64::from(LITERAL_INLINE) {
         return name.literal_long();
     }
+    Some(literal_short(table, len, |i| name.word(i)))
+}
+
+/// [`literal`] for a name of at most 24 bytes, whose words 0..=2 are asked for as needed.
+#[inline(always)]
+pub fn literal_short<T: Table>(table: T, len: u64, word: impl Fn(u64) -> u64) -> Literal {
     let head = table.header();
     let seed = head.u64(header::LITERAL_SEED);
     if len <= 8 {
-        let word = cut(name.word(0), len);
+        let word = cut(word(0), len);
         let entry = slot(table, head, word.wrapping_mul(seed));
         // As long as the name, its other words are zero.
-        return Some(found(head, entry.word(0) ^ word, entry.meta(), len));
+        return found(head, entry.word(0) ^ word, entry.meta(), len);
     }
-    let w0 = name.word(0);
-    let (mut w1, mut w2) = (name.word(1), 0);
+    let w0 = word(0);
+    let (mut w1, mut w2) = (word(1), 0);
     let mut hash = w0.wrapping_mul(seed);
     if len <= 16 {
         w1 = cut(w1, len - 8);
     }
     hash = hash.wrapping_add(w1).wrapping_mul(seed);
     if len > 16 {
-        w2 = cut(name.word(2), len - 16);
+        w2 = cut(word(2), len - 16);
         hash = hash.wrapping_add(w2).wrapping_mul(seed);
     }
     let entry = slot(table, head, hash);
     let differ = (entry.word(0) ^ w0) | (entry.word(1) ^ w1) | (entry.word(2) ^ w2);
-    Some(found(head, differ, entry.meta(), len))
+    found(head, differ, entry.meta(), len)
 }
 
 /// [`literal`] for names of any length.

@@ -1,7 +1,7 @@
 //! From rows to a decision and to the rule that made it.
 
-use crate::bits::{any, pick};
 use crate::op::{Operation, Ops};
+use crate::repeat::{Step, repeat};
 use crate::table::{
     ATTRIBUTION_SIZE, At, Kind, MAX_ATTRIBUTIONS, NO_RULE, RECORD_SIZE, Table, header, record,
 };
@@ -73,25 +73,54 @@ pub fn unresolved_defaults<T: Table>(table: T) -> Defaults {
 }
 
 /// The lowest rule of a record that has `op` in its mask of `kind`; [`NO_RULE`] if none.
-#[inline(always)]
 pub fn rule_in<T: Table>(table: T, offset: u64, kind: Kind, op: Ops) -> u64 {
-    let at = table.at(offset);
-    let list = at.u32(record::ATTRIBUTION);
-    let count = at.u32(record::ATTRIBUTIONS);
-    let mut rule = u64::from(NO_RULE);
-    let mut found = 0;
-    let mut i = 0;
-    while i < u64::from(MAX_ATTRIBUTIONS) {
-        if i >= count {
-            break;
+    let mut search = RuleSearch::new(table, offset, kind, op);
+    repeat(MAX_ATTRIBUTIONS.into(), &mut search);
+    search.rule
+}
+
+/// [`rule_in`] on its way through a record's attributions, [`MAX_ATTRIBUTIONS`] at most.
+pub struct RuleSearch<T> {
+    table: T,
+    list: u64,
+    count: u64,
+    kind: u64,
+    op: u64,
+    /// What has been found so far.
+    pub rule: u64,
+}
+
+impl<T: Table> RuleSearch<T> {
+    /// At the first attribution of the record at `offset`.
+    #[inline(always)]
+    pub fn new(table: T, offset: u64, kind: Kind, op: Ops) -> Self {
+        let at = table.at(offset);
+        Self {
+            table,
+            list: at.u32(record::ATTRIBUTION),
+            count: at.u32(record::ATTRIBUTIONS),
+            kind: kind as u64,
+            op: op.into(),
+            rule: NO_RULE.into(),
         }
-        let entry = table.at(list.wrapping_add(i * u64::from(ATTRIBUTION_SIZE)));
-        let matches = any(entry.u32(0) & u64::from(op)) & !any(entry.u16(6) ^ kind as u64) & !found;
-        rule = pick(matches, entry.u16(4), rule);
-        found |= matches;
-        i += 1;
     }
-    rule
+}
+
+impl<T: Table> Step for RuleSearch<T> {
+    #[inline(always)]
+    fn step(&mut self, i: u64) -> Option<bool> {
+        if i >= self.count {
+            return Some(false);
+        }
+        let place = self.list.wrapping_add(i * u64::from(ATTRIBUTION_SIZE));
+        let entry = self.table.at(place);
+        if entry.u32(0) & self.op == 0 || entry.u16(6) != self.kind {
+            return Some(true);
+        }
+        // They are sorted: the first is the lowest.
+        self.rule = entry.u16(4);
+        Some(false)
+    }
 }
 
 /// The rule to name for an outcome: the lowest matching rule of the records looked

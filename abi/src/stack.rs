@@ -64,7 +64,7 @@ impl Stack {
 /// wherever the loop that counted it ended: so what follows is verified once.
 #[cfg(target_arch = "bpf")]
 #[inline(always)]
-pub(crate) fn bounded(mut depth: u64) -> u64 {
+pub fn bounded(mut depth: u64) -> u64 {
     // SAFETY: plain arithmetic on a register.
     unsafe { core::arch::asm!("{0} &= 127", inout(reg) depth, options(pure, nomem, nostack)) };
     depth
@@ -73,7 +73,7 @@ pub(crate) fn bounded(mut depth: u64) -> u64 {
 /// Nothing to do where no verifier looks.
 #[cfg(not(target_arch = "bpf"))]
 #[inline(always)]
-pub(crate) fn bounded(depth: u64) -> u64 {
+pub fn bounded(depth: u64) -> u64 {
     depth
 }
 

@@ -4,13 +4,16 @@
 //! [`Probed`] reads by address, for everything else and for paths that come from an
 //! untyped pointer; it is verified once per program, inside a global function.
 
+use core::mem::offset_of;
+
 use bartizan_abi::automaton::{self, Words};
 use bartizan_abi::fields::dentry::{INLINE, LEN, NAME, PARENT};
 use bartizan_abi::limits::MAX_DEPTH;
 use bartizan_abi::literal::{self, Literal};
 use bartizan_abi::repeat::Step;
-use bartizan_abi::table::{At, LITERAL_INLINE, Table, gate};
-use bartizan_abi::walk::{self, Cursor};
+use bartizan_abi::stack::bounded;
+use bartizan_abi::table::LITERAL_INLINE;
+use bartizan_abi::walk::{self, Cursor, Name, Text};
 
 use crate::kernel::{Object, load_at, peek, try_peek};
 use crate::repeat::repeat;
@@ -39,14 +42,22 @@ impl Words for NameAt {
 #[derive(Clone, Copy)]
 struct Inline([u64; 3]);
 
-impl Words for Inline {
+impl Inline {
+    /// Without an index into memory, which the verifier would want bounds of.
     #[inline(always)]
-    fn word(self, i: u64) -> Option<u64> {
-        Some(match i {
+    fn at(self, i: u64) -> u64 {
+        match i {
             0 => self.0[0],
             1 => self.0[1],
             _ => self.0[2],
-        })
+        }
+    }
+}
+
+impl Words for Inline {
+    #[inline(always)]
+    fn word(self, i: u64) -> Option<u64> {
+        Some(self.at(i))
     }
 }
 
@@ -64,6 +75,17 @@ pub extern "C" fn long_literal(table: *const TableValue, name: u64, len: u64) ->
         Some(literal) => literal.class() | literal.leaf() << 16,
         None => UNREADABLE,
     }
+}
+
+/// The literal that a dentry's name of at most 24 bytes is, packed.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn short_literal(table: *const TableValue, dentry: u64, len: u64) -> u64 {
+    if table.is_null() {
+        return UNREADABLE;
+    }
+    let words: [u64; 3] = peek(dentry + INLINE as u64);
+    literal::literal_short(Compiled::new(table), len, |i| Inline(words).at(i)).0
 }
 
 /// The symbol of a name in a byte automaton.
@@ -115,19 +137,7 @@ pub extern "C" fn pass_gate(table: *const TableValue, dentry: u64, gate: u64) ->
         return UNREADABLE;
     }
     let table = Compiled::new(table);
-    let name = Probed {
-        table,
-        dentry,
-        end: 0,
-    };
-    if !walk::may_match(table, gate, name) {
-        return 0;
-    }
-    let start = table.at(gate << 5).u16(gate::START);
-    match automaton::match_name(table, NameAt(name.name()), name.length(), start) {
-        Some(symbol) => symbol,
-        None => UNREADABLE,
-    }
+    walk::pass_gate(table, gate, Read::new(table, dentry)).unwrap_or(UNREADABLE)
 }
 
 /// The way up from a dentry.
@@ -139,6 +149,12 @@ impl Step for Climb {
         self.0 = peek(self.0 + PARENT as u64);
         Some(true)
     }
+}
+
+/// The symbol of the name of the component `n` above a dentry, under a gate.
+#[inline(always)]
+fn pass_gate_above(table: Compiled, dentry: u64, gate: u64, n: u64) -> Option<u64> {
+    symbol(pass_gate(table.0.cast(), above(dentry, n), gate))
 }
 
 /// The answer of [`match_glob`] and [`pass_gate`].
@@ -171,12 +187,59 @@ pub struct Direct {
 
 impl Direct {
     #[inline(always)]
-    fn name(self) -> u64 {
+    fn bytes(self) -> u64 {
         crate::kernel::address(load_at::<Object>(self.dentry, NAME))
     }
 }
 
 impl Cursor for Direct {
+    type Table = Compiled;
+    /// Everything is read when it is needed.
+    type Name = Self;
+
+    #[inline(always)]
+    fn table(self) -> Compiled {
+        self.table
+    }
+
+    #[inline(always)]
+    fn is_root(self) -> bool {
+        self.dentry == self.end
+    }
+
+    #[inline(always)]
+    fn name(self) -> Self {
+        self
+    }
+
+    #[inline(always)]
+    fn up(self, _: Self) -> Self {
+        // Another root is its own parent: the walk ends as too deep.
+        Self {
+            dentry: load_at(self.dentry, PARENT),
+            ..self
+        }
+    }
+
+    #[inline(always)]
+    fn pass_gate_above(self, gate: u64, n: u64) -> Option<u64> {
+        pass_gate_above(self.table, crate::kernel::address(self.dentry), gate, n)
+    }
+}
+
+impl Name for Direct {
+    #[inline(always)]
+    fn literal(self) -> Option<Literal> {
+        literal::literal(self.table, self)
+    }
+
+    #[inline(always)]
+    fn pass_gate(self, gate: u64) -> Option<u64> {
+        walk::pass_gate(self.table, gate, self)
+    }
+}
+
+impl Text for Direct {
     #[inline(always)]
     fn length(self) -> u64 {
         load_at::<u32>(self.dentry, LEN).into()
@@ -193,28 +256,10 @@ impl Cursor for Direct {
     }
 
     #[inline(always)]
-    fn up(self) -> Option<Self> {
-        if self.dentry == self.end {
-            return None;
-        }
-        // Another root is its own parent: the walk ends as too deep.
-        Some(Self {
-            dentry: load_at(self.dentry, PARENT),
-            ..self
-        })
-    }
-
-    #[inline(always)]
-    fn pass_gate_above(self, gate: u64, n: u64) -> Option<u64> {
-        let component = above(crate::kernel::address(self.dentry), n);
-        symbol(pass_gate(self.table.0.cast(), component, gate))
-    }
-
-    #[inline(always)]
     fn literal_long(self) -> Option<Literal> {
         unpack(long_literal(
             self.table.0.cast(),
-            self.name(),
+            self.bytes(),
             self.length(),
         ))
     }
@@ -232,7 +277,7 @@ impl Cursor for Direct {
         }
         symbol(match_glob(
             self.table.0.cast(),
-            self.name(),
+            self.bytes(),
             self.length(),
             start,
         ))
@@ -248,17 +293,105 @@ pub struct Probed {
     pub end: u64,
 }
 
-impl Probed {
+impl Cursor for Probed {
+    type Table = Compiled;
+    type Name = Read;
+
     #[inline(always)]
-    fn name(self) -> u64 {
-        peek(self.dentry + NAME as u64)
+    fn table(self) -> Compiled {
+        self.table
+    }
+
+    #[inline(always)]
+    fn is_root(self) -> bool {
+        self.dentry == self.end
+    }
+
+    #[inline(always)]
+    fn name(self) -> Read {
+        Read::new(self.table, self.dentry)
+    }
+
+    #[inline(always)]
+    fn up(self, name: Read) -> Self {
+        Self {
+            dentry: name.fields.parent,
+            ..self
+        }
+    }
+
+    #[inline(always)]
+    fn pass_gate_above(self, gate: u64, n: u64) -> Option<u64> {
+        pass_gate_above(self.table, self.dentry, gate, n)
+    }
+
+    /// With the same bounds after each turn, so that the verifier looks at few.
+    #[inline(always)]
+    fn count(count: u64) -> u64 {
+        bounded(count)
+    }
+
+    #[inline(always)]
+    fn repeat<S: Step>(self, times: u64, state: &mut S) -> Option<()> {
+        repeat(times, state)
     }
 }
 
-impl Cursor for Probed {
+/// The fields of a dentry from its parent to the address of its name, read at once: the
+/// helper's call costs more than what it reads.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Fields {
+    parent: u64,
+    hash: u32,
+    length: u32,
+    bytes: u64,
+}
+
+const _: () = {
+    assert!(offset_of!(Fields, length) == LEN - PARENT);
+    assert!(offset_of!(Fields, bytes) == NAME - PARENT);
+};
+
+/// The name of a dentry by its address.
+#[derive(Clone, Copy)]
+pub struct Read {
+    table: Compiled,
+    dentry: u64,
+    fields: Fields,
+}
+
+impl Read {
+    #[inline(always)]
+    fn new(table: Compiled, dentry: u64) -> Self {
+        Self {
+            table,
+            dentry,
+            fields: peek(dentry + PARENT as u64),
+        }
+    }
+}
+
+impl Name for Read {
+    #[inline(always)]
+    fn literal(self) -> Option<Literal> {
+        if self.length() > u64::from(LITERAL_INLINE) {
+            return self.literal_long();
+        }
+        let table = self.table.0.cast();
+        Some(Literal(short_literal(table, self.dentry, self.length())))
+    }
+
+    #[inline(always)]
+    fn pass_gate(self, gate: u64) -> Option<u64> {
+        symbol(pass_gate(self.table.0.cast(), self.dentry, gate))
+    }
+}
+
+impl Text for Read {
     #[inline(always)]
     fn length(self) -> u64 {
-        peek::<u32>(self.dentry + LEN as u64).into()
+        self.fields.length.into()
     }
 
     #[inline(always)]
@@ -267,38 +400,16 @@ impl Cursor for Probed {
     }
 
     #[inline(always)]
-    fn up(self) -> Option<Self> {
-        if self.dentry == self.end {
-            return None;
-        }
-        Some(Self {
-            dentry: peek(self.dentry + PARENT as u64),
-            ..self
-        })
-    }
-
-    #[inline(always)]
-    fn pass_gate_above(self, gate: u64, n: u64) -> Option<u64> {
-        let component = above(self.dentry, n);
-        symbol(pass_gate(self.table.0.cast(), component, gate))
-    }
-
-    #[inline(always)]
     fn literal_long(self) -> Option<Literal> {
         unpack(long_literal(
             self.table.0.cast(),
-            self.name(),
+            self.fields.bytes,
             self.length(),
         ))
     }
 
     #[inline(always)]
     fn match_name(self, start: u64) -> Option<u64> {
-        symbol(match_glob(
-            self.table.0.cast(),
-            self.name(),
-            self.length(),
-            start,
-        ))
+        automaton::match_name(self.table, NameAt(self.fields.bytes), self.length(), start)
     }
 }

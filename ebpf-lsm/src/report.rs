@@ -13,8 +13,8 @@ use bartizan_abi::limits::{EVENT_PATH, MAX_DEPTH};
 use bartizan_abi::maps::{Binding, CounterKey, Stat};
 use bartizan_abi::op::Operation;
 use bartizan_abi::repeat::Step;
-use bartizan_abi::rows::{rule_by, rule_in};
-use bartizan_abi::table::{Kind, NO_RULE};
+use bartizan_abi::rows::{RuleSearch, rule_by};
+use bartizan_abi::table::{Kind, MAX_ATTRIBUTIONS, NO_RULE};
 use bartizan_abi::verdict::Outcome;
 
 use crate::identity::Rules;
@@ -138,7 +138,7 @@ pub extern "C" fn report(
     0
 }
 
-/// [`rule_in`], verified once.
+/// [`bartizan_abi::rows::rule_in`], verified once.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn first_rule(table: *const TableValue, record: u64, kind: u32, op: u32) -> u64 {
@@ -150,7 +150,9 @@ pub extern "C" fn first_rule(table: *const TableValue, record: u64, kind: u32, o
         1 => Kind::AuditDeny,
         _ => Kind::Report,
     };
-    rule_in(Compiled::new(table), record, kind, op)
+    let mut search = RuleSearch::new(Compiled::new(table), record, kind, op);
+    repeat(MAX_ATTRIBUTIONS.into(), &mut search);
+    search.rule
 }
 
 /// Number of the lowest bit, without a loop.
@@ -268,11 +270,8 @@ impl Step for Copy {
         if parent == self.at && i > 0 {
             return Some(false);
         }
-        let mut offset = self.used;
-        // SAFETY: plain arithmetic on a register, next to its use for the verifier.
-        unsafe {
-            core::arch::asm!("{0} &= 1023", inout(reg) offset, options(pure, nomem, nostack));
-        }
+        // The same bounds in every turn, so that the verifier looks at few.
+        let offset = below_1024(self.used);
         // SAFETY: 256 bytes at an offset below EVENT_PATH are inside the buffer.
         let length = unsafe {
             let bytes = (&raw mut (*self.to).bytes)
@@ -283,12 +282,22 @@ impl Step for Copy {
         if length <= 0 {
             return Some(false);
         }
-        self.used += length as u64;
-        if self.used >= EVENT_PATH as u64 {
+        let used = offset + length as u64;
+        self.used = below_1024(used);
+        if used >= EVENT_PATH as u64 {
+            self.used = used;
             self.cut = u64::from(PATH_CUT);
             return Some(false);
         }
         self.at = parent;
         Some(true)
     }
+}
+
+/// `n & 1023` where LLVM can neither move nor drop it: next to its use for the verifier.
+#[inline(always)]
+fn below_1024(mut n: u64) -> u64 {
+    // SAFETY: plain arithmetic on a register.
+    unsafe { core::arch::asm!("{0} &= 1023", inout(reg) n, options(pure, nomem, nostack)) };
+    n
 }

@@ -87,7 +87,7 @@ pub fn walk_direct(binding: *const Binding, table: *const TableValue, dentry: Ob
     }
     let path = Direct { table, dentry, end };
     let mut classes = Classes::new();
-    let Some(found) = classes.classify(table, path) else {
+    let Some(found) = classes.classify(path) else {
         return UNRESOLVED;
     };
     rows(
@@ -127,7 +127,7 @@ fn rows<T: Table, C: Cursor>(
         // The root directory, or an executable that is a mount point itself.
         return Rows::new(row_of(table, start), 0);
     }
-    let Some(row) = classes.row(table, path, start, depth) else {
+    let Some(row) = classes.row(path, start, depth) else {
         return UNRESOLVED;
     };
     if found.leaf == 0 {
@@ -313,7 +313,7 @@ pub extern "C" fn walk_probed(
     };
     let table = Compiled::new(table);
     let mut classes = Classes::new();
-    let Some(classified) = classes.classify(table, path) else {
+    let Some(classified) = classes.classify(path) else {
         return UNRESOLVED.0;
     };
     let (start, below) = (found & 0xffff, found >> 16 & 0xff);

@@ -139,12 +139,12 @@ fn named_rows(table: Bytes<'_>, automaton: Automaton, name: &Name) -> Option<Row
     let components = path::components(path)?;
     let cursor = PathCursor::new(table, &components);
     let mut classes = Classes::new();
-    let found = classes.classify(table, cursor)?;
+    let found = classes.classify(cursor)?;
     let start = start(table, automaton);
     if found.depth == 0 {
         return Some(Rows::one(row_of(table, start)));
     }
-    let row = classes.row(table, cursor, start, found.depth)?;
+    let row = classes.row(cursor, start, found.depth)?;
     let leaf = match (automaton, leaf_rows(table, found.leaf)) {
         (Automaton::Process, (process, _)) => process,
         (Automaton::Files, (_, files)) => files,

@@ -2,9 +2,9 @@
 
 use bartizan_abi::automaton::{Words, match_name};
 use bartizan_abi::limits::MAX_NAME;
-use bartizan_abi::literal::{Literal, literal_long};
+use bartizan_abi::literal::{Literal, literal, literal_long};
 use bartizan_abi::table::Bytes;
-use bartizan_abi::walk::{Cursor, pass_gate};
+use bartizan_abi::walk::{Cursor, Name, Text, pass_gate};
 
 /// The components of an absolute path; `None` if the kernel could have no such name.
 pub(super) fn components(path: &[u8]) -> Option<Vec<&[u8]>> {
@@ -30,47 +30,77 @@ impl<'a> PathCursor<'a> {
     pub(super) fn new(table: Bytes<'a>, components: &'a [&'a [u8]]) -> Self {
         Self { table, components }
     }
-
-    fn name(self) -> NameWords<'a> {
-        NameWords(self.components.last().copied().unwrap_or_default())
-    }
 }
 
-impl Cursor for PathCursor<'_> {
-    fn length(self) -> u64 {
-        self.name().0.len() as u64
+impl<'a> Cursor for PathCursor<'a> {
+    type Table = Bytes<'a>;
+    type Name = PathName<'a>;
+
+    fn table(self) -> Bytes<'a> {
+        self.table
     }
 
-    fn word(self, i: u64) -> u64 {
-        self.name().word(i).unwrap_or(0)
+    fn is_root(self) -> bool {
+        self.components.is_empty()
     }
 
-    fn up(self) -> Option<Self> {
-        let (_, above) = self.components.split_last()?;
-        Some(Self {
-            components: above,
+    fn name(self) -> PathName<'a> {
+        PathName {
+            table: self.table,
+            words: NameWords(self.components.last().copied().unwrap_or_default()),
+        }
+    }
+
+    fn up(self, _: PathName<'a>) -> Self {
+        let above = self.components.split_last();
+        Self {
+            components: above.map_or(&[], |(_, above)| above),
             ..self
-        })
+        }
     }
 
     fn pass_gate_above(self, gate: u64, n: u64) -> Option<u64> {
         let count = self.components.len().checked_sub(n as usize)?;
-        pass_gate(
-            self.table,
-            gate,
-            Self {
-                components: &self.components[..count],
-                ..self
-            },
-        )
+        let above = Self {
+            components: &self.components[..count],
+            ..self
+        };
+        above.name().pass_gate(gate)
+    }
+}
+
+/// A component's name, and the table it is looked up in.
+#[derive(Clone, Copy)]
+pub(super) struct PathName<'a> {
+    table: Bytes<'a>,
+    words: NameWords<'a>,
+}
+
+impl Name for PathName<'_> {
+    fn literal(self) -> Option<Literal> {
+        literal(self.table, self)
+    }
+
+    fn pass_gate(self, gate: u64) -> Option<u64> {
+        pass_gate(self.table, gate, self)
+    }
+}
+
+impl Text for PathName<'_> {
+    fn length(self) -> u64 {
+        self.words.0.len() as u64
+    }
+
+    fn word(self, i: u64) -> u64 {
+        self.words.word(i).unwrap_or(0)
     }
 
     fn literal_long(self) -> Option<Literal> {
-        literal_long(self.table, self.name(), self.length())
+        literal_long(self.table, self.words, self.length())
     }
 
     fn match_name(self, start: u64) -> Option<u64> {
-        match_name(self.table, self.name(), self.length(), start)
+        match_name(self.table, self.words, self.length(), start)
     }
 }
 
