@@ -13,6 +13,8 @@ pub const MAX_RULES: usize = 16_384;
 pub const MAX_SUBJECTS: usize = 255;
 /// Containers enforced on one node at a time.
 pub const MAX_WORKLOADS: u32 = 4_096;
+/// How many numbers workloads have: 0 is nobody's.
+pub const WORKLOAD_NUMBERS: u32 = MAX_WORKLOADS + 1;
 /// Distinct rule maps on one node at a time.
 pub const MAX_TABLES: u32 = 1_024;
 /// Labelled cgroups on one node, nested ones included.

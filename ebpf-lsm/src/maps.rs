@@ -8,7 +8,7 @@ use bartizan_abi::event::Event;
 use bartizan_abi::handover::{Owner, TableDigest};
 use bartizan_abi::limits::{
     LABEL_SLOTS, MAX_CGROUPS, MAX_CONTAINERS, MAX_COUNTERS, MAX_KUBE_PARENTS, MAX_LEAVERS,
-    MAX_PODS, MAX_TABLES, MAX_WORKLOADS, RING_BYTES,
+    MAX_PODS, MAX_TABLES, RING_BYTES, WORKLOAD_NUMBERS,
 };
 use bartizan_abi::maps::{CounterKey, Label, Process, STATS, Sides, Stat, TaskState};
 
@@ -61,7 +61,8 @@ pub static SANDBOXES: HashMap<PodKey, u64, { MAX_CONTAINERS as usize }, ON_DEMAN
 
 /// Bindings by workload.
 #[btf_map]
-pub static BINDINGS: ArrayOfMaps<Array<Sides, 1>, { MAX_WORKLOADS as usize }> = ArrayOfMaps::new();
+pub static BINDINGS: ArrayOfMaps<Array<Sides, 1>, { WORKLOAD_NUMBERS as usize }> =
+    ArrayOfMaps::new();
 
 /// Table by table number.
 #[btf_map]
@@ -77,7 +78,7 @@ pub static TABLE_TEMPLATE: Array<TableValue, 1> = Array::new();
 
 /// Whose a workload number is. For user space alone, as the next map.
 #[btf_map]
-pub static OWNERS: HashMap<u32, Owner, { MAX_WORKLOADS as usize }, ON_DEMAND> = HashMap::new();
+pub static OWNERS: HashMap<u32, Owner, { WORKLOAD_NUMBERS as usize }, ON_DEMAND> = HashMap::new();
 /// What a table number stands for.
 #[btf_map]
 pub static DIGESTS: HashMap<u32, TableDigest, { MAX_TABLES as usize }, ON_DEMAND> = HashMap::new();

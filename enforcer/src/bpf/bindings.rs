@@ -86,10 +86,10 @@ impl Bindings {
     /// Swaps a workload's binding, or gives a workload its first.
     pub(super) fn swap(&mut self, binding: &Binding) -> Result<(), MapError> {
         let workload = binding.workload;
-        if workload == NOBODY || workload >= MAX_WORKLOADS {
+        if workload == NOBODY || workload > MAX_WORKLOADS {
             return Err(MapError::Full {
                 what: "container",
-                limit: MAX_WORKLOADS - 1,
+                limit: MAX_WORKLOADS,
             });
         }
         if self.read.contains(&workload) {

@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Instant;
 
-use bartizan_abi::limits::MAX_WORKLOADS;
+use bartizan_abi::limits::WORKLOAD_NUMBERS;
 use bartizan_abi::op::Ops;
 use bartizan_policy::link;
 use bartizan_policy::rule_map::{PolicyInfo, RuleMap};
@@ -171,7 +171,7 @@ impl<M: Maps> Engine<M> {
             let is_free = |number: &u32| {
                 !self.workloads.contains_key(number) && !self.inherited.contains_key(number)
             };
-            (1..MAX_WORKLOADS).find(is_free)
+            (1..WORKLOAD_NUMBERS).find(is_free)
         };
         let (number, mounts) = claimed
             .or_else(|| Some((free()?, MountTable::provisional())))

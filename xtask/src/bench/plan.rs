@@ -25,7 +25,7 @@ pub(super) const UNMANAGED: &str = "unmanaged";
 /// Workloads whose policy is edited at once.
 pub(super) const EDITED: [usize; 3] = [1, 20, 100];
 /// Workloads of the last part, as many as there can be: one number of 4,096 is for none.
-pub(super) const CROWD: u32 = 4_095;
+pub(super) const CROWD: u32 = 4_096;
 /// Labels of measurements in some cgroups of the crowd, and in others beside it.
 pub(super) const CROWDED: [&str; 2] = ["crowd", "beside"];
 /// Cgroups of each of these.
