@@ -9,7 +9,7 @@ use crate::cluster::Cluster;
 use crate::cluster_test::ClusterTest;
 use crate::command::say;
 use crate::demo::Demo;
-use crate::e2e::Batch;
+use crate::e2e::{Batch, Soak};
 use crate::fuzz::Fuzz;
 use crate::guest::Guest;
 use crate::images::Images;
@@ -58,6 +58,8 @@ enum Command {
     Monitoring,
     /// Count the instructions that decisions cost
     Bench(Bench),
+    /// Run the long forms of tests under load in a real kernel; takes an hour and more
+    Soak(Soak),
     /// Measure the operator with a large cluster that is made up
     Scale(Scale),
     /// Run the fuzzers for a bounded time
@@ -83,6 +85,7 @@ impl Cli {
             Command::ClusterTest(test) => return Ok(test.run()?.status()),
             Command::Monitoring => return Ok(monitoring::check()?.status()),
             Command::Bench(bench) => return bench.run(),
+            Command::Soak(soak) => return Ok(soak.run()?.status()),
             Command::Scale(scale) => return scale.run(),
             Command::Fuzz(fuzz) => say(format!("{} fuzz targets found nothing", fuzz.run()?)),
             Command::Test(suite) => return suite.run(),

@@ -24,6 +24,13 @@ pub(crate) const RUNNER: &str = "bartizan-e2e";
 const STANDARD: &str = "standard";
 /// Until a guest counts as hanging.
 const MINUTES: u64 = 35;
+/// The same for cases that are meant to take long.
+const SOAK_MINUTES: u64 = 180;
+/// The topic of those.
+const SOAK: &str = "soak/";
+/// What a kernel that preempts everywhere can't change: whether programs load, and what
+/// the samples' rules mean.
+const INDIFFERENT: [&str; 3] = ["guest/", "start-up/", "samples/"];
 /// A dynamically linked program for the cases about loaders.
 const HOST_PROGRAM: &str = "/bin/true";
 
@@ -44,6 +51,32 @@ pub(crate) struct Batch {
     minutes: u64,
 }
 
+/// Where to test for long.
+#[derive(Args, Debug)]
+pub(crate) struct Soak {
+    /// A kernel to test on (several are possible)
+    #[arg(
+        long = "kernel",
+        value_enum,
+        value_name = "KERNEL",
+        default_value = "6.12"
+    )]
+    kernels: Vec<KernelLine>,
+}
+
+impl Soak {
+    /// Runs the long forms of tests.
+    pub(crate) fn run(self) -> Result<Totals> {
+        let batch = Batch {
+            kernels: self.kernels,
+            filter: SOAK.to_owned(),
+            minutes: SOAK_MINUTES,
+            ..Batch::default()
+        };
+        batch.run()
+    }
+}
+
 impl Default for Batch {
     /// All cases on all kernels.
     fn default() -> Self {
@@ -61,6 +94,8 @@ struct Job {
     /// In front of each line of its output.
     label: String,
     guest: String,
+    /// Parts of names of cases to leave out.
+    except: &'static [&'static str],
     machine: Machine,
 }
 
@@ -116,6 +151,7 @@ impl Batch {
                 // Kernels are shipped with different defaults, and any may be changed.
                 let mut job = self.job("6.12 preempt", KernelLine::V6_12, &guest)?;
                 job.machine.arguments.push("preempt=full".to_owned());
+                job.except = &INDIFFERENT;
                 jobs.push(job);
             }
         }
@@ -136,6 +172,7 @@ impl Batch {
         Ok(Job {
             label: label.to_owned(),
             guest: guest.to_owned(),
+            except: &[],
             machine,
         })
     }
@@ -198,7 +235,8 @@ impl Batch {
             stderr: Box::new(std::io::stderr()),
         };
         let filter = self.filter.replace('\'', "");
-        let script = format!("exec {RUNNER} run {} '{filter}'", job.guest);
+        let except = job.except.join(" ");
+        let script = format!("exec {RUNNER} run {} '{filter}' {except}", job.guest);
         let outcome = job.machine.run(image, &script, output)?;
         if let Some(console) = outcome.console {
             say(format!(

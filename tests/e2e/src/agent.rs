@@ -16,7 +16,8 @@ use crate::case::Context;
 
 /// Where it keeps links and maps.
 pub(crate) const PINS: &str = "/sys/fs/bpf/bartizan";
-const ADDRESS: &str = "127.0.0.1:9464";
+/// Where enforcers serve their metrics.
+pub(crate) const ADDRESS: &str = "127.0.0.1:9464";
 /// Until something that has to happen counts as not happening; a guest can be slow.
 const PATIENCE: Duration = Duration::from_mins(4);
 const POLL: Duration = Duration::from_millis(20);

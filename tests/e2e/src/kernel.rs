@@ -37,6 +37,11 @@ pub(crate) fn programs() -> Vec<u32> {
     numbers(PROG_GET_NEXT_ID)
 }
 
+/// The kernel's numbers of all maps.
+pub(crate) fn maps() -> Vec<u32> {
+    numbers(MAP_GET_NEXT_ID)
+}
+
 fn numbers(next_id: libc::c_long) -> Vec<u32> {
     let next = |last: &u32| {
         let mut next = Attributes::default();

@@ -20,9 +20,12 @@ mod container;
 mod kernel;
 mod pod;
 mod probe;
+mod process;
 mod runner;
 mod runtime;
 mod stage;
+mod standalone;
+mod wait;
 
 use std::process::ExitCode;
 
@@ -30,17 +33,15 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["list"] => runner::list(""),
         ["list", filter] => runner::list(filter),
-        ["run", guest] => runner::run(guest, ""),
-        ["run", guest, filter] => runner::run(guest, filter),
+        ["run", guest, filter, except @ ..] => runner::run(guest, filter, except),
         ["case", name] => runner::run_one(name),
         ["probe", rest @ ..] => probe::main(rest),
         ["pod", rest @ ..] => stage::main(rest),
         ["runtime", rest @ ..] => runtime::main(rest),
         ["api-server", folder] => api_server::main(folder),
         _ => {
-            eprintln!("usage: bartizan-e2e list [FILTER] | run GUEST [FILTER] | case NAME");
+            eprintln!("usage: bartizan-e2e list FILTER | run GUEST FILTER [EXCEPT]... | case NAME");
             ExitCode::from(2)
         }
     }

@@ -27,6 +27,7 @@ use rustix::io::Errno;
 
 pub(crate) use attempt::{SECRET, TOOL, VAULT};
 pub(crate) use descriptor::{GIVER, KEPT};
+pub(crate) use hammer::counted;
 pub(crate) use interpreter::THROUGH_INTERPRETER;
 pub(crate) use operation::{MOVED, OWNER};
 pub(crate) use outside::OUTSIDE;

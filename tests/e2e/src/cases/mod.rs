@@ -4,7 +4,9 @@ mod bypass;
 #[cfg(test)]
 mod catalogue;
 mod cgroup;
+mod churn;
 mod guest;
+mod load;
 mod mounts;
 mod names;
 mod pods;
@@ -33,6 +35,8 @@ pub(crate) fn all() -> Vec<Case> {
         pods::cases(),
         standalone::cases(),
         survival::cases(),
+        load::cases(),
+        churn::cases(),
     ]
     .into_iter()
     .flatten()

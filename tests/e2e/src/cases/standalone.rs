@@ -1,17 +1,17 @@
 //! `bartizan-enforcer standalone`: policies that are edited while they are enforced.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use bartizan_samples::SERVE;
-use rustix::process::{Pid, Signal, kill_process};
 
 use crate::case::{Case, Context};
+use crate::standalone::Standalone;
 
 const WORKLOADS: usize = 20;
 const CGROUPS: &str = "/sys/fs/cgroup/standalone";
@@ -44,7 +44,8 @@ fn an_edit_reaches_all(context: &Context) -> Result<()> {
     let mut workloads = (0..WORKLOADS)
         .map(Workload::start)
         .collect::<Result<Vec<_>>>()?;
-    let mut enforcer = Enforcer::start(context, &folder, &workloads)?;
+    let places = workloads.iter().map(|workload| workload.cgroup.as_path());
+    let mut enforcer = Standalone::start(context, &folder, places, Stdio::null())?;
     // There and back: the third and fourth find their tables in the kernel, and each
     // workload's second place for a binding is used again at once.
     for denied in [0, 1, 0, 1] {
@@ -52,7 +53,7 @@ fn an_edit_reaches_all(context: &Context) -> Result<()> {
         edit(&files[denied])?;
         let last = workloads.last_mut().context("there are some")?;
         while last.read(&files[denied])? != "13" {
-            ensure!(enforcer.0.try_wait()?.is_none(), "the enforcer has ended");
+            enforcer.is_alive()?;
             ensure!(start.elapsed() < PATIENCE, "the edit is not enforced");
             thread::sleep(POLL);
         }
@@ -135,48 +136,5 @@ impl Drop for Workload {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = fs::remove_dir(&self.cgroup);
-    }
-}
-
-struct Enforcer(Child);
-
-impl Enforcer {
-    /// Returns when it enforces.
-    fn start(context: &Context, policies: &Path, workloads: &[Workload]) -> Result<Self> {
-        let log = context.scratch.join("log");
-        let mut command = Command::new(&context.enforcer);
-        command.args(["standalone", "-f"]).arg(policies);
-        for workload in workloads {
-            let cgroup = workload.cgroup.display();
-            command.args(["--workload", &format!("{}={cgroup}", workload.name)]);
-        }
-        command.stdout(Stdio::null()).stderr(File::create(&log)?);
-        let mut enforcer = Self(command.spawn().context("start the enforcer")?);
-        let start = Instant::now();
-        loop {
-            let text = fs::read_to_string(&log)?;
-            if text.contains("enforcing:") {
-                return Ok(enforcer);
-            }
-            if enforcer.0.try_wait()?.is_some() || start.elapsed() > PATIENCE {
-                bail!("it does not enforce: {text}");
-            }
-            thread::sleep(POLL);
-        }
-    }
-
-    fn stop(&mut self) -> Result<()> {
-        let pid = Pid::from_child(&self.0);
-        kill_process(pid, Signal::TERM)?;
-        let status = self.0.wait()?;
-        ensure!(status.success(), "the enforcer ended with {status}");
-        Ok(())
-    }
-}
-
-impl Drop for Enforcer {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }

@@ -22,8 +22,9 @@ use crate::case::{Case, Context};
 use crate::container::Root;
 use crate::kernel;
 use crate::pod::{Container, Kubelet, Layout, Pod};
-use crate::probe::HAMMER;
+use crate::probe::{HAMMER, counted};
 use crate::runtime::USERS;
+use crate::wait::eventually;
 
 const UID: &str = "0a1b2c3d-0000-4111-8222-333344445555";
 const ENTRY: &str = "/bin/entry";
@@ -50,13 +51,19 @@ const OPERATIONS: [&str; 6] = [
 const ENOUGH: u64 = 30;
 /// How often the enforcer is killed.
 const ROUNDS: usize = 3;
+const SOAK_ROUNDS: usize = 10;
 const PATIENCE: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(20);
 
 pub(super) fn cases() -> Vec<Case> {
     // Few, since a kernel takes long to verify the programs: each starts with nothing there.
     let cases = [
-        Case::new("survival/killed_enforcers_open_no_gap", from_start_to_end),
+        Case::new("survival/killed_enforcers_open_no_gap", |context| {
+            from_start_to_end(context, ROUNDS)
+        }),
+        Case::new("soak/killed_enforcers_open_no_gap", |context| {
+            from_start_to_end(context, SOAK_ROUNDS)
+        }),
         Case::new("survival/another_version_replaces_without_a_gap", upgraded),
     ];
     cases
@@ -193,15 +200,7 @@ impl Hammer {
 
 /// How many operations were denied and allowed; fails if one should not have been.
 fn counts(process: &mut Container, order: &str) -> Result<(u64, u64)> {
-    let answer = process.perform(order)?;
-    let numbers: Result<Vec<u64>, _> = answer.split(' ').map(str::parse).collect();
-    let numbers = numbers.with_context(|| format!("it says {answer}"))?;
-    let &[denied, escaped, allowed, wronged] = numbers.as_slice() else {
-        anyhow::bail!("it says {answer}");
-    };
-    ensure!(escaped == 0, "{escaped} of {denied} denials got through");
-    ensure!(wronged == 0, "{wronged} of {allowed} were denied");
-    Ok((denied, allowed))
+    counted(&process.perform(order)?)
 }
 
 /// Directories of versions.
@@ -213,17 +212,7 @@ fn versions() -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Waits: what is detached ends some time later.
-fn eventually(what: &str, is_so: impl Fn() -> bool) -> Result<()> {
-    let start = Instant::now();
-    while !is_so() {
-        ensure!(start.elapsed() < PATIENCE, "never: {what}");
-        thread::sleep(POLL);
-    }
-    Ok(())
-}
-
-fn from_start_to_end(context: &Context) -> Result<()> {
+fn from_start_to_end(context: &Context, rounds: usize) -> Result<()> {
     let node = Node::new(context)?;
     let mut agent = node.place.start()?;
     let took = agent.answers("/readyz", "loading")?;
@@ -232,16 +221,16 @@ fn from_start_to_end(context: &Context) -> Result<()> {
     let took = agent.enforces_in(2)?;
     println!("figure: it enforces {took:?} after its start");
     let mut hammer = node.hammer()?;
-    let agent = killed(&node, agent, &mut hammer).context("killed")?;
+    let agent = killed(&node, agent, &mut hammer, rounds).context("killed")?;
     let agent = went(&node, agent, hammer).context("while pods went")?;
     uninstalled(&node, agent).context("uninstalled")
 }
 
-fn killed(node: &Node<'_>, mut agent: Agent, hammer: &mut Hammer) -> Result<Agent> {
+fn killed(node: &Node<'_>, mut agent: Agent, hammer: &mut Hammer, rounds: usize) -> Result<Agent> {
     hammer.go_on()?;
     let links = kernel::links();
     let programs = kernel::programs();
-    for round in 1..=ROUNDS {
+    for round in 1..=rounds {
         let before = metric("bartizan_denials_total")?;
         agent.kill()?;
         hammer.go_on().context("without an enforcer")?;
@@ -253,7 +242,7 @@ fn killed(node: &Node<'_>, mut agent: Agent, hammer: &mut Hammer) -> Result<Agen
         ensure!(kernel::links() == links, "something was attached again");
         // Probing what the kernel can loads programs, which end some time later.
         eventually("the programs are the same", || {
-            kernel::programs() == programs
+            Ok(kernel::programs() == programs)
         })?;
     }
     let denied = hammer.stop()?;
@@ -285,7 +274,7 @@ fn went(node: &Node<'_>, agent: Agent, hammer: Hammer) -> Result<Agent> {
     agent.said("is replaced")?;
     for map in kept {
         eventually(&format!("nothing is in {map:?}"), || {
-            kernel::entries(map).is_ok_and(|entries| entries == 0)
+            Ok(kernel::entries(map).is_ok_and(|entries| entries == 0))
         })?;
     }
     ensure!(metric("bartizan_armed_containers")? == 0, "still armed");
@@ -305,8 +294,11 @@ fn uninstalled(node: &Node<'_>, agent: Agent) -> Result<()> {
         "{said}"
     );
     ensure!(!fs::exists(PINS)?, "{PINS} is still there");
-    eventually("nothing is attached", || !kernel::is_anything_attached())?;
-    eventually("no program is left", || kernel::programs().is_empty())?;
+    eventually(
+        "nothing is attached",
+        || Ok(!kernel::is_anything_attached()),
+    )?;
+    eventually("no program is left", || Ok(kernel::programs().is_empty()))?;
     let output = node.place.uninstall()?;
     let said = String::from_utf8_lossy(&output.stdout);
     ensure!(
@@ -345,7 +337,7 @@ fn upgraded(context: &Context) -> Result<()> {
     };
     ensure!(new != old, "the version is the same");
     eventually("the old programs end", || {
-        kernel::programs().iter().all(|id| !programs.contains(id))
+        Ok(kernel::programs().iter().all(|id| !programs.contains(id)))
     })?;
     let now = kernel::links();
     ensure!(

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 
+use anyhow::{Context as _, Result, bail, ensure};
 use rustix::io::Errno;
 
 use super::{Failure, operation};
@@ -58,6 +59,19 @@ impl Counts {
             odd.get_or_insert_with(|| format!("{}: {what}", words.join(" ")));
         }
     }
+}
+
+/// How many operations an answer says were denied and allowed; fails if one should not have
+/// been.
+pub(crate) fn counted(answer: &str) -> Result<(u64, u64)> {
+    let numbers: Result<Vec<u64>, _> = answer.split(' ').map(str::parse).collect();
+    let numbers = numbers.with_context(|| format!("it says {answer}"))?;
+    let &[denied, escaped, allowed, wronged] = numbers.as_slice() else {
+        bail!("it says {answer}");
+    };
+    ensure!(escaped == 0, "{escaped} of {denied} denials got through");
+    ensure!(wronged == 0, "{wronged} of {allowed} were denied");
+    Ok((denied, allowed))
 }
 
 /// Goes on until it is told to stop.
