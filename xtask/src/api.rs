@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -15,6 +16,8 @@ use crate::{libtest, paths};
 const PACKAGE: &str = "bartizan-api-tests";
 /// Its program that only serves.
 const SERVER: &str = "bartizan-cluster";
+/// Tests at once: they wait for servers much of the time.
+const THREADS: usize = 6;
 
 /// Which tests, and against what.
 #[derive(Args, Debug, Default)]
@@ -39,7 +42,7 @@ impl Api {
         Ok(self.test()?.status())
     }
 
-    /// Runs the tests with one release after the other.
+    /// Runs the tests, with all releases at once.
     pub(crate) fn test(&self) -> Result<Totals> {
         let releases = if self.releases.is_empty() {
             &KubernetesRelease::ALL[..]
@@ -61,11 +64,19 @@ impl Api {
         ]))?;
         build_operator()?;
         remove_old_folders()?;
+        let threads = THREADS.div_ceil(planes.len());
         let mut totals = Totals::default();
-        for (release, plane) in &planes {
-            say(format!("testing with Kubernetes {release}"));
-            totals.add(self.test_with(plane)?);
-        }
+        thread::scope(|scope| -> Result<()> {
+            let mut runs = Vec::new();
+            for (release, plane) in &planes {
+                say(format!("testing with Kubernetes {release}"));
+                runs.push(scope.spawn(move || self.test_with(**release, plane, threads)));
+            }
+            for run in runs {
+                totals.add(run.join().expect("it returns its errors")?);
+            }
+            Ok(())
+        })?;
         if totals.failed == 0 {
             remove_old_folders()?;
         }
@@ -73,15 +84,19 @@ impl Api {
         Ok(totals)
     }
 
-    fn test_with(&self, plane: &ControlPlane) -> Result<Totals> {
+    fn test_with(
+        &self,
+        release: KubernetesRelease,
+        plane: &ControlPlane,
+        threads: usize,
+    ) -> Result<Totals> {
         let mut tests = cargo();
         tests
             .args(["test", "--locked", "--quiet", "--no-fail-fast"])
             .args(["--package", PACKAGE, "--"])
-            // They wait for servers most of the time.
-            .args(["--test-threads", "4"])
+            .args(["--test-threads", &threads.to_string()])
             .arg(&self.filter);
-        libtest::run(with_servers(&mut tests, plane))
+        libtest::run_labelled(&format!("{release} "), with_servers(&mut tests, plane))
     }
 
     fn serve(&self) -> Result<u8> {

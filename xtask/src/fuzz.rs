@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -75,9 +76,26 @@ impl Fuzz {
         }
         run(&mut build)?;
         let programs = target_dir.join(TARGET).join("release");
-        for target in &targets {
-            say(format!("fuzzing {target} for {} s", self.seconds));
-            self.run_one(target, &programs.join(target), &target_dir)?;
+        // Each keeps one processor busy.
+        let at_once = thread::available_parallelism().map_or(1, usize::from);
+        for targets in targets.chunks(at_once) {
+            say(format!(
+                "fuzzing {} for {} s",
+                targets.join(" and "),
+                self.seconds
+            ));
+            thread::scope(|scope| {
+                let each =
+                    |target: &String| self.run_one(target, &programs.join(target), &target_dir);
+                let runs: Vec<_> = targets
+                    .iter()
+                    .map(|target| scope.spawn(move || each(target)))
+                    .collect();
+                let mut results = runs
+                    .into_iter()
+                    .map(|run| run.join().expect("it returns its errors"));
+                results.try_for_each(|result| result)
+            })?;
         }
         Ok(targets.len())
     }

@@ -9,6 +9,11 @@ use crate::vm::Lines;
 
 /// Runs `cargo test ...`, or tests that print totals as ours do; passes its output on, and adds up the results.
 pub(crate) fn run(tests: &mut Command) -> Result<Totals> {
+    run_labelled("", tests)
+}
+
+/// The same, with something in front of each line.
+pub(crate) fn run_labelled(label: &str, tests: &mut Command) -> Result<Totals> {
     let mut child = tests
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -16,7 +21,7 @@ pub(crate) fn run(tests: &mut Command) -> Result<Totals> {
         .context("can't run the tests")?;
     let mut totals = Totals::default();
     let mut lines = Lines::new(|line| {
-        println!("{line}");
+        println!("{label}{line}");
         let counted = Totals::of_cargo(line).or_else(|| Totals::of_summary(line));
         totals.add(counted.unwrap_or_default());
     });
