@@ -123,7 +123,8 @@ impl Flags {
             name: name.to_owned(),
             program,
             arguments: std::mem::take(&mut self.0),
-            environment: Vec::new(),
+            // A server lives for seconds: a fifth of its work would be collecting garbage.
+            environment: vec![("GOGC".to_owned(), "400".into())],
         }
     }
 }
