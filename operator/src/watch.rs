@@ -12,13 +12,15 @@
 
 use std::collections::HashSet;
 use std::fmt::Debug;
+use std::time::Duration;
 
+use backon::ExponentialBuilder;
 use bartizan_crds::{ClusterSecurityPolicy, PodEnforcement, RuleMap, SecurityPolicy};
 use futures::{StreamExt as _, pin_mut};
 use k8s_openapi::api::core::v1 as core;
 use kube::api::{ApiResource, DynamicObject};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher::{self, Event, ExponentialBackoff};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
@@ -30,6 +32,13 @@ use crate::cluster::{
     self, Change, Enforcement, PodKey, PolicyKey, PolicyObject, PublishedRuleMap,
 };
 use crate::metrics::Metrics;
+
+/// The first wait after a failure; doubled at each further one.
+const FIRST_RETRY: Duration = Duration::from_millis(800);
+/// The longest. Up to as much again is added at random, so that not all come at once. kube's
+/// own limit is half a minute: an API server that was away would be back for a minute, at
+/// worst, before an edit of a policy is seen.
+const LAST_RETRY: Duration = Duration::from_secs(4);
 
 /// A kind that is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -196,6 +205,16 @@ impl Name {
     }
 }
 
+/// When a watch that has failed is tried again.
+fn retries() -> ExponentialBackoff {
+    let delays = ExponentialBuilder::new()
+        .with_min_delay(FIRST_RETRY)
+        .with_max_delay(LAST_RETRY)
+        .without_max_times()
+        .with_jitter();
+    delays.into()
+}
+
 struct Follow {
     kind: Kind,
     updates: mpsc::Sender<Update>,
@@ -218,7 +237,7 @@ impl Follow {
     ) where
         K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
     {
-        let stream = watch(api, watcher::Config::default()).default_backoff();
+        let stream = watch(api, watcher::Config::default()).backoff(retries());
         pin_mut!(stream);
         let mut listed: HashSet<Name> = HashSet::new();
         while let Some(event) = stream.next().await {
@@ -255,5 +274,24 @@ impl Follow {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn watch_is_tried_again_soon_however_long_the_api_server_was_away() {
+        let waits: Vec<Duration> = retries().take(50).collect();
+        assert_eq!(waits.len(), 50, "it gives up");
+        assert!(
+            waits.iter().all(|wait| *wait <= 2 * LAST_RETRY),
+            "{waits:?}"
+        );
+        assert!(
+            waits[10..].iter().all(|wait| *wait >= LAST_RETRY),
+            "{waits:?}"
+        );
     }
 }

@@ -5,12 +5,14 @@
 //! less. Watches go on for ever; an API server that is away leaves what is known as it is.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
+use backon::ExponentialBuilder;
 use bartizan_crds::{PodEnforcement, PodEnforcementStatus, RuleMap, RuleMapSpec};
 use futures::{StreamExt as _, pin_mut};
 use kube::api::{Patch, PatchParams};
 use kube::core::DeserializeGuard;
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher::{self, Event, ExponentialBackoff};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
 use kube::{Api, Client, Resource as _, ResourceExt as _};
 use serde_json::json;
@@ -22,6 +24,12 @@ use super::rule_maps::RuleMapError;
 
 /// Who owns the fields of a status.
 const FIELD_MANAGER: &str = "bartizan-enforcer";
+/// The first wait after a watch has failed; doubled at each further failure.
+const FIRST_RETRY: Duration = Duration::from_millis(800);
+/// The longest. Up to as much again is added at random, so that not all nodes come at once.
+/// kube's own limit is half a minute: an API server that was away would be back for a
+/// minute, at worst, before new rules reach the node.
+const LAST_RETRY: Duration = Duration::from_secs(4);
 
 /// Something that came from the API server.
 #[derive(Debug)]
@@ -87,7 +95,7 @@ impl Server {
     pub async fn follow(self, node: String) {
         let api: Api<DeserializeGuard<PodEnforcement>> = Api::all(self.client);
         let config = watcher::Config::default().fields(&format!("spec.node={node}"));
-        let stream = watch(api, config).default_backoff();
+        let stream = watch(api, config).backoff(retries());
         pin_mut!(stream);
         let (mut known, mut listed) = (HashSet::new(), HashSet::new());
         while let Some(event) = stream.next().await {
@@ -157,6 +165,16 @@ impl Server {
     }
 }
 
+/// When a watch that has failed is tried again.
+fn retries() -> ExponentialBackoff {
+    let delays = ExponentialBuilder::new()
+        .with_min_delay(FIRST_RETRY)
+        .with_max_delay(LAST_RETRY)
+        .without_max_times()
+        .with_jitter();
+    delays.into()
+}
+
 fn key(object: &DeserializeGuard<PodEnforcement>) -> PodKey {
     PodKey {
         namespace: object.namespace().unwrap_or_default(),
@@ -173,5 +191,24 @@ fn applied(object: DeserializeGuard<PodEnforcement>) -> Option<Update> {
             tracing::error!(pod = %key, %error, "a PodEnforcement can't be read");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn watch_is_tried_again_soon_however_long_the_api_server_was_away() {
+        let waits: Vec<Duration> = retries().take(50).collect();
+        assert_eq!(waits.len(), 50, "it gives up");
+        assert!(
+            waits.iter().all(|wait| *wait <= 2 * LAST_RETRY),
+            "{waits:?}"
+        );
+        assert!(
+            waits[10..].iter().all(|wait| *wait >= LAST_RETRY),
+            "{waits:?}"
+        );
     }
 }
