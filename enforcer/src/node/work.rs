@@ -20,7 +20,7 @@ use super::notices::{Notices, Publisher};
 use super::pods::Pods;
 use super::rule_maps::verify;
 use super::runtime::{self, Runtime, Said};
-use super::status::Statuses;
+use super::status::{Outcome, Statuses};
 use crate::agent::chain;
 use crate::args::Node;
 use crate::cgroup::{Cgroup, Hierarchy};
@@ -441,20 +441,24 @@ impl Work {
                 self.pods.put_rule_map(&name, result, now);
             }
             Update::Written(key, result) => {
-                match &result {
+                let outcome = match &result {
                     Ok(enforcement) => {
                         let (version, status) = (enforcement.version, enforcement.status.clone());
                         self.statuses.known(&key, version, status);
+                        Outcome::Taken
                     }
-                    Err(kube::Error::Api(status)) if status.is_not_found() => {
-                        // It was deleted meanwhile: its watch will say so.
-                    }
+                    // It was deleted meanwhile: its watch will say so.
+                    Err(kube::Error::Api(status)) if status.is_not_found() => Outcome::Refused,
                     Err(error) => {
                         tracing::warn!(pod = %key, %error, "a status was not written");
                         self.facts.count_error("status");
+                        match error {
+                            kube::Error::Api(_) => Outcome::Refused,
+                            _ => Outcome::Unanswered,
+                        }
                     }
-                }
-                self.statuses.written(&key, result.is_ok(), now);
+                };
+                self.statuses.written(&key, outcome, now);
             }
         }
     }
