@@ -7,6 +7,7 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin HOME=/root
 # Addresses, routes, modules, and where logs go.
 prepare() {
     hostname "$NODE_NAME"
+    mkdir -p /etc/kubernetes/manifests
     modprobe -a virtio_net virtio_console overlay bridge veth br_netfilter nf_tables
     sysctl -q -w net.ipv4.ip_forward=1 net.bridge.bridge-nf-call-iptables=1
     ip link set lo up
