@@ -126,10 +126,18 @@ impl Kubectl {
     pub(crate) fn namespace(&self, name: &str) -> Result<Namespace<'_>> {
         let name = format!("{name}-{}", std::process::id());
         self.run(&["create", "namespace", &name])?;
-        Ok(Namespace {
+        let namespace = Namespace {
             kubectl: self,
             name,
-        })
+        };
+        // Without it, pods are refused. The controller that makes it comes back up to a minute
+        // after an API server that was away.
+        eventually("the namespace has its service account", || {
+            namespace
+                .run(&["get", "serviceaccount", "default"])
+                .map(Some)
+        })?;
+        Ok(namespace)
     }
 }
 
