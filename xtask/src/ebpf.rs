@@ -71,8 +71,13 @@ impl Build {
         if let Some(dir) = object.parent() {
             paths::make(dir)?;
         }
-        fs::copy(&built, &object)
-            .with_context(|| format!("can't copy {} to {}", built.display(), object.display()))?;
+        let program =
+            fs::read(&built).with_context(|| format!("can't read {}", built.display()))?;
+        // What embeds it is built again whenever it is newer, which takes minutes.
+        if fs::read(&object).is_ok_and(|before| before == program) {
+            return Ok(object);
+        }
+        fs::write(&object, program).with_context(|| format!("can't write {}", object.display()))?;
         Ok(object)
     }
 }
