@@ -35,10 +35,11 @@ use crate::metrics::Metrics;
 
 /// The first wait after a failure; doubled at each further one.
 const FIRST_RETRY: Duration = Duration::from_millis(800);
-/// The longest. Up to as much again is added at random, so that not all come at once. kube's
-/// own limit is half a minute: an API server that was away would be back for a minute, at
-/// worst, before an edit of a policy is seen.
-const LAST_RETRY: Duration = Duration::from_secs(4);
+/// The longest. Up to as much again is added at random, so that not all come at once. When
+/// an API server comes back, a watch fails up to three times: nobody answers, then rights are
+/// not known yet, then it has to begin with a list. With kube's own limit, half a minute,
+/// an edit of a policy is seen minutes later.
+const LAST_RETRY: Duration = Duration::from_millis(1_600);
 
 /// A kind that is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

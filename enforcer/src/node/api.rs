@@ -27,9 +27,10 @@ const FIELD_MANAGER: &str = "bartizan-enforcer";
 /// The first wait after a watch has failed; doubled at each further failure.
 const FIRST_RETRY: Duration = Duration::from_millis(800);
 /// The longest. Up to as much again is added at random, so that not all nodes come at once.
-/// kube's own limit is half a minute: an API server that was away would be back for a
-/// minute, at worst, before new rules reach the node.
-const LAST_RETRY: Duration = Duration::from_secs(4);
+/// When an API server comes back, a watch fails up to three times: nobody answers, then
+/// rights are not known yet, then it has to begin with a list. With kube's own limit, half a
+/// minute, new rules reach the node minutes later.
+const LAST_RETRY: Duration = Duration::from_millis(1_600);
 
 /// Something that came from the API server.
 #[derive(Debug)]
