@@ -24,6 +24,7 @@ pub mod containers;
 pub mod event;
 pub mod fields;
 pub mod handover;
+pub mod hooks;
 pub mod limits;
 pub mod literal;
 pub mod maps;

@@ -46,6 +46,7 @@ use self::subject::Subject;
 use self::symbols::Symbols;
 use crate::rule_map::RuleMap;
 
+pub use effect::judged;
 pub use error::{CompileError, Culprit};
 
 /// Symbols of names and addresses.

@@ -12,10 +12,12 @@
 pub mod capability;
 pub mod combination;
 pub mod compile;
+pub mod enforceable;
 pub mod evaluate;
 mod excerpt;
 pub mod explain;
 pub mod glob;
+pub mod kernel_features;
 pub mod link;
 pub mod lint;
 pub mod load;

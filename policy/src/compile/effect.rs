@@ -120,8 +120,9 @@ impl Classes {
     }
 }
 
-/// The operations that rules and defaults deny or report.
-pub(super) fn judged(rule: &Rule) -> Ops {
+/// The operations that a rule or a default denies or reports. A deny rule on a name has
+/// those along with it that would move the object out from under the name.
+pub fn judged(rule: &Rule) -> Ops {
     let ops = match (&rule.matcher, rule.effect) {
         (_, Effect::Allow) => 0,
         (Matcher::Process { .. }, _) => PROCESS_OPS,
