@@ -34,12 +34,17 @@ pub(crate) enum Command {
 /// same containers, so policies that pass here can be enforced.
 ///
 /// Exit codes: 0 all valid, maybe with warnings; 1 a problem was found, or a file couldn't be
-/// read or the answer written; 2 wrong usage.
+/// read or the answer written; 2 wrong usage; 3 all valid, but not everything can be enforced
+/// on a node with a kernel of `--kernel-features`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
     /// Files, directories (their .yaml and .yml files), or `-` for standard input
     #[arg(required = true, value_name = "FILES")]
     pub(crate) files: Vec<PathBuf>,
+    /// What a node's kernel has, as `bartizan-enforcer kernel-features` prints it there: say
+    /// what it can't enforce; can be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kernel_features: Vec<PathBuf>,
     /// How to print the result
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Output,
@@ -98,6 +103,7 @@ const CHECK_EXAMPLES: &str = "\
 Examples:
   bartizan check policies/
   bartizan check web.yaml -o json
+  bartizan check policies/ --kernel-features node-1.json --kernel-features node-2.json
   kubectl get securitypolicies -A -o yaml | bartizan check -";
 
 fn explain_help() -> String {

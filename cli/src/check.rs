@@ -9,7 +9,8 @@ use bartizan_policy::selector::Labels;
 use serde::Serialize;
 
 use crate::args::{Check, Output};
-use crate::report::{INVALID, Report};
+use crate::enforceable::Node;
+use crate::report::{INVALID, Report, UNENFORCEABLE};
 
 /// The result for programs.
 #[derive(Serialize)]
@@ -19,23 +20,39 @@ struct Json<'a> {
     policies: usize,
     diagnostics: &'a [Diagnostic],
     warnings: &'a [Diagnostic],
+    kernels: &'a [Node],
 }
 
 pub(crate) fn run(args: &Check) -> Report {
     let sources = Source::read_all(&args.files);
     let files = sources.len();
-    let (policies, problems, warnings) = match load(&sources) {
+    let (policies, mut problems, warnings) = match load(&sources) {
         Ok(policies) => {
             let refusals = refusals(&policies);
             let refusals = refusals.iter().map(|refusal| too_much(&policies, refusal));
-            let warnings = policies.iter().flat_map(warnings);
-            (policies.len(), refusals.collect(), warnings.collect())
+            let refusals: Vec<_> = refusals.collect();
+            let warnings = policies.iter().flat_map(warnings).collect();
+            (policies, refusals, warnings)
         }
-        Err(Diagnostics(problems)) => (0, problems, Vec::new()),
+        Err(Diagnostics(problems)) => (Vec::new(), problems, Vec::new()),
     };
+    let mut kernels = Vec::new();
+    for path in &args.kernel_features {
+        match Node::read(path, &policies) {
+            Ok(kernel) => kernels.push(kernel),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let policies = policies.len();
     let valid = problems.is_empty();
     let mut report = Report {
-        code: if valid { 0 } else { INVALID },
+        code: if !valid {
+            INVALID
+        } else if kernels.iter().all(Node::is_enough) {
+            0
+        } else {
+            UNENFORCEABLE
+        },
         ..Report::default()
     };
     match args.output {
@@ -45,6 +62,7 @@ pub(crate) fn run(args: &Check) -> Report {
             policies,
             diagnostics: &problems,
             warnings: &warnings,
+            kernels: &kernels,
         }),
         Output::Text => {
             for problem in &problems {
@@ -52,6 +70,9 @@ pub(crate) fn run(args: &Check) -> Report {
             }
             for warning in &warnings {
                 report.stdout.add(format_args!("warning: {warning}"));
+            }
+            for line in kernels.iter().flat_map(Node::lines) {
+                report.stdout.add(line);
             }
             if valid {
                 let are = if policies == 1 { "is" } else { "are" };

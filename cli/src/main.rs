@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod enforceable;
 mod explain;
 mod report;
 

@@ -18,6 +18,8 @@ pub(crate) const INVALID: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
 /// The operation is denied.
 pub(crate) const DENIED: u8 = 3;
+/// The policies are valid, but a kernel can't enforce all of them.
+pub(crate) const UNENFORCEABLE: u8 = 3;
 
 /// What to print, and the exit code.
 #[derive(Default)]

@@ -53,6 +53,7 @@ fn problems_are_there_for_programs() {
             "files": 1,
             "policies": 0,
             "warnings": [],
+            "kernels": [],
             "diagnostics": [{
                 "file": "<stdin>",
                 "line": 1,

@@ -1,6 +1,7 @@
 //! The command line as users see it: output, JSON and exit codes.
 
 mod check;
+mod enforceable;
 mod explain;
 mod hostile;
 
