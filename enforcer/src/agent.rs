@@ -191,6 +191,8 @@ impl Agent {
         let stats = maps.stats().map_err(EngineError::Maps)?;
         let cgroups = maps.labels().map_err(EngineError::Maps)?.len();
         let counters = Maps::counters(maps).map_err(EngineError::Maps)?.len();
+        let gaps = maps.gaps().clone();
+        let rule_maps = self.engine.rule_maps();
         Ok(Snapshot {
             counts: self.engine.counts()?,
             stats,
@@ -203,6 +205,8 @@ impl Agent {
             policies: self.policies.policies,
             policy_errors: self.policies.errors.len(),
             edits: (self.policies.applied, self.policies.refused),
+            unenforceable: gaps.pairs(),
+            partial: rule_maps.filter(|(_, rules)| gaps.concern(rules)).count(),
             node: self.node_facts.clone(),
         })
     }

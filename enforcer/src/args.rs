@@ -59,6 +59,11 @@ pub enum Command {
     /// Kernel programs and maps are kept in --pins: enforcement goes on when it ends,
     /// however it ends, until the next enforcer takes over or `uninstall` ends it.
     Node(Node),
+    /// Print what this machine's kernel has, as a file for `bartizan check`.
+    ///
+    /// With `--kernel-features FILE`, `bartizan check` says of each rule what couldn't be
+    /// enforced on a node with this kernel. Needs no privileges, and changes nothing.
+    KernelFeatures,
     /// End what `node` has left in the kernel, and remove its files.
     ///
     /// Says what was removed. No enforcer may run on the node meanwhile.

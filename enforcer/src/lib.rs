@@ -19,6 +19,7 @@ pub mod engine;
 pub mod events;
 pub mod failure;
 pub mod http;
+pub mod kernel_features;
 pub mod kubepods;
 pub mod logging;
 pub mod metrics;

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 pub fn start(args: &Args) -> Result<(), Failure> {
     let default = match args.command {
         // The terminal belongs to the command.
-        Command::Run(_) | Command::Uninstall(_) => "warn",
+        Command::Run(_) | Command::KernelFeatures | Command::Uninstall(_) => "warn",
         Command::Standalone(_) | Command::Node(_) => "info",
     };
     let from_environment = std::env::var(EnvFilter::DEFAULT_ENV).ok();

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use bartizan_enforcer::args::{Args, Command};
-use bartizan_enforcer::{logging, node, run, standalone, uninstall};
+use bartizan_enforcer::{kernel_features, logging, node, run, standalone, uninstall};
 use bartizan_policy::printable::Printable;
 use clap::Parser;
 
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Command::Run(options) => run::run(options),
         Command::Node(options) => node::run(options),
         Command::Standalone(options) => standalone::run(options),
+        Command::KernelFeatures => kernel_features::run(),
         Command::Uninstall(options) => uninstall::run(options),
     });
     match result {

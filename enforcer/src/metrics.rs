@@ -8,6 +8,7 @@ use std::fmt;
 
 use bartizan_abi::limits::{MAX_CGROUPS, MAX_COUNTERS, MAX_TABLES, MAX_WORKLOADS};
 use bartizan_abi::maps::{STATS, Stat};
+use bartizan_abi::op::Operation;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
 use prometheus_client::metrics::MetricType;
@@ -46,6 +47,11 @@ pub struct Snapshot {
     pub policy_errors: usize,
     /// Edits applied and refused.
     pub edits: (u64, u64),
+    /// Operations that the kernel can't judge wherever they happen, each with a hook that it
+    /// lacks.
+    pub unenforceable: Vec<(Operation, &'static str)>,
+    /// Workloads with rules about these.
+    pub partial: usize,
     /// What a cluster's node adds.
     pub node: Option<NodeFacts>,
 }
@@ -210,6 +216,15 @@ impl Snapshot {
         }
         let help = "Containers with rules in the kernel";
         gauge(to, "armed_containers", help, [(Vec::new(), self.armed)])?;
+        let help = "Containers of whose rules the kernel can't enforce all, because it lacks hooks";
+        gauge(to, "partial_containers", help, [(Vec::new(), self.partial)])?;
+        let help = "Operations that are not judged wherever they happen, by the hook that the \
+                    kernel lacks; always 1";
+        let missing = self.unenforceable.iter().map(|(operation, hook)| {
+            let labels = vec![("operation", operation.name()), ("hook", *hook)];
+            (labels, 1)
+        });
+        gauge(to, "unenforceable_operations", help, missing)?;
         let maps = [
             ("tables", self.tables, MAX_TABLES),
             ("bindings", self.armed, MAX_WORKLOADS),
@@ -405,6 +420,8 @@ mod tests {
             .insert(series(Counted::Denial(Mode::Audit), "dry"), 0);
         snapshot.counts.insert(series(Counted::Audited, "look"), 1);
         snapshot.stats[Stat::RingDrops as usize] = 4;
+        snapshot.unenforceable = vec![(Operation::Chmod, "path_chmod")];
+        snapshot.partial = 1;
         snapshot.encode().unwrap()
     }
 
@@ -439,6 +456,8 @@ mod tests {
         has("bartizan_unresolved_total 0");
         has("bartizan_armed_containers 2");
         has("bartizan_policy_errors 3");
+        has("bartizan_partial_containers 1");
+        has(r#"bartizan_unenforceable_operations{operation="Chmod",hook="path_chmod"} 1"#);
         has(r#"bartizan_map_entries{map="bindings"} 2"#);
         has(r#"bartizan_map_capacity{map="tables"} 1024"#);
         has(concat!(

@@ -3,7 +3,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
-use bartizan_policy::link::{LinkError, Workload, link};
+use bartizan_policy::enforceable::Gaps;
+use bartizan_policy::link::{LinkError, Workload, alone, link};
 use bartizan_policy::load::{Diagnostics, Source, load};
 use bartizan_policy::policy::Policy;
 use bartizan_policy::rule_map::RuleMap;
@@ -54,6 +55,23 @@ impl Policies {
                 "`startup: Hold` is kept in a cluster alone: what runs in a cgroup before it is \
                  armed runs without rules"
             );
+        }
+    }
+
+    /// Says of policies that the kernel can't enforce in full, what of them it can't.
+    pub fn warn_of_gaps(&self, gaps: &Gaps) {
+        for policy in &self.policies {
+            let alone = alone(policy).unwrap_or_default();
+            for lacking in gaps.by_policy(&alone) {
+                let operations: Vec<_> = lacking.gap.operations().collect();
+                tracing::warn!(
+                    policy = policy.info.reference(),
+                    rules = lacking.rules.join(", "),
+                    operations = operations.join(", "),
+                    hooks = lacking.gap.hooks.join(", "),
+                    "not enforceable here: this kernel lacks hooks"
+                );
+            }
         }
     }
 

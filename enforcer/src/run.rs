@@ -44,6 +44,7 @@ pub fn run(args: &Run) -> Result<u8, Failure> {
         .transpose()?;
     let prober = Prober::start()?;
     let mut engine = Engine::new(Kernel::load()?);
+    policies.warn_of_gaps(engine.maps().gaps());
     let id = engine.add(identity, &policies, Instant::now())?;
     let judged = engine.judged();
     selftest::run(engine.maps(), &hierarchy, prober, judged)?;

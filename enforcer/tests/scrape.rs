@@ -6,6 +6,7 @@ use std::path::Path;
 use std::{env, fs};
 
 use bartizan_abi::maps::STATS;
+use bartizan_abi::op::Operation;
 use bartizan_enforcer::engine::{Counted, Series};
 use bartizan_enforcer::metrics::{NodeFacts, NriFacts, Snapshot};
 use bartizan_policy::rule_map::Mode;
@@ -47,6 +48,8 @@ fn busy() -> Snapshot {
         policies: 2,
         policy_errors: 1,
         edits: (3, 1),
+        unenforceable: vec![(Operation::Chmod, "path_chmod")],
+        partial: 1,
         node: Some(NodeFacts {
             can_enforce: true,
             synced: true,

@@ -173,9 +173,10 @@ impl<'a> Types<'a> {
         None
     }
 
-    /// The kernel has a BPF-LSM attach point of that name.
-    pub(super) fn has_function(&self, name: &str) -> bool {
-        self.functions().any(|function| function == name)
+    /// What programs of BPF-LSM can be attached to, by the hook's name.
+    pub(super) fn lsm_hooks(&self) -> impl Iterator<Item = &str> {
+        self.functions()
+            .filter_map(|function| function.strip_prefix("bpf_lsm_"))
     }
 
     /// Names of the kernel's functions.
@@ -250,8 +251,7 @@ mod tests {
         assert_eq!(types.bit_offset("outer", "a"), Ok(0));
         assert_eq!(types.bit_offset("outer", "in.y"), Ok(64));
         assert_eq!(types.bit_offset("outer", "flag"), Ok(97));
-        assert!(types.has_function("bpf_lsm_file_open"));
-        assert!(!types.has_function("bpf_lsm_file"));
+        assert_eq!(types.lsm_hooks().collect::<Vec<_>>(), ["file_open"]);
     }
 
     #[test]
@@ -278,7 +278,7 @@ mod tests {
             bytes.truncate(length);
             if let Ok(types) = Types::parse(&bytes) {
                 let _ = types.bit_offset("outer", "in.y");
-                let _ = types.has_function("x");
+                let _ = types.lsm_hooks().count();
             }
         }
     }

@@ -6,10 +6,11 @@
 
 use std::collections::BTreeSet;
 
+use bartizan_abi::hooks::HOOKS;
+
 use super::btf::Types;
 use super::environment;
 use super::error::LoadError;
-use super::programs::HOOKS;
 
 /// What hooks on names, content, programs and sockets are called.
 const FAMILIES: [&str; 8] = [

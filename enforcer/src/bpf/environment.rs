@@ -33,6 +33,12 @@ pub(super) fn check() -> Result<(), LoadError> {
     Ok(())
 }
 
+/// The active security modules, in their order; `None` where that can't be read.
+pub(super) fn security_modules() -> Option<Vec<String>> {
+    let active = std::fs::read_to_string(LSM).ok()?;
+    Some(active.trim().split(',').map(str::to_owned).collect())
+}
+
 /// The kernel's type information.
 pub(super) fn btf() -> Result<Vec<u8>, LoadError> {
     std::fs::read(BTF).map_err(LoadError::NoBtf)

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use bartizan_policy::enforceable::Unfit;
+
 use crate::bpf::btf::BtfError;
 use crate::bpf::pins::PinError;
 
@@ -52,9 +54,9 @@ pub enum LoadError {
         /// Offset compiled in, bytes.
         expected: u64,
     },
-    /// A hook that an operation can't do without.
-    #[error("the kernel has no LSM hook `{0}`, which enforcement needs")]
-    NoHook(&'static str),
+    /// A hook that every node must have.
+    #[error(transparent)]
+    Unfit(Unfit),
     /// The object isn't one.
     #[error("the kernel programs can't be loaded")]
     Object(#[source] Box<aya::EbpfError>),

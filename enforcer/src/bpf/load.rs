@@ -4,12 +4,11 @@ use aya::maps::Map;
 use aya::programs::links::FdLink;
 use aya::programs::{BtfTracePoint, FEntry, Lsm};
 use aya::{Btf, Ebpf, EbpfLoader};
-use bartizan_abi::fields::{ABSENT, FIELDS};
 
 use super::error::LoadError;
+use super::object;
 use super::pins::Pins;
-use super::programs::{HOOKS, LEAVE, TRACEPOINTS};
-use super::{btf, environment, object};
+use super::programs::{LEAVE, TRACEPOINTS};
 
 /// All maps of the object but its constants.
 const MAPS: [&str; 20] = [
@@ -38,24 +37,21 @@ const MAPS: [&str; 20] = [
 /// The object, with this kernel's offsets in it.
 pub(super) struct Object {
     ebpf: Ebpf,
-    hooks: Vec<&'static str>,
     types: KernelTypes,
 }
 
 impl Object {
     /// Makes its maps. With `pins`, those that are pinned are taken as they are, and the
     /// others pinned.
-    pub(super) fn load(pins: Option<&Pins>) -> Result<Self, LoadError> {
-        let kernel_btf = environment::btf()?;
-        let types = btf::Types::parse(&kernel_btf).map_err(LoadError::Structures)?;
-        let offsets = offsets(&types)?;
-        let hooks = available_hooks(&types)?;
-        drop(types);
+    pub(super) fn load(
+        pins: Option<&Pins>,
+        offsets: &[(&'static str, u64)],
+    ) -> Result<Self, LoadError> {
         let object = object::read()?;
         let mut loader = EbpfLoader::new();
         // Without types: the object has no relocation that needs them.
         loader.btf(None).allow_unsupported_maps();
-        for (name, value) in &offsets {
+        for (name, value) in offsets {
             loader.override_global(name, value, true);
         }
         if let Some(pins) = pins {
@@ -73,18 +69,12 @@ impl Object {
         }
         Ok(Self {
             ebpf,
-            hooks,
             types: KernelTypes::default(),
         })
     }
 
     pub(super) fn take_map(&mut self, name: &'static str) -> Result<Map, LoadError> {
         self.ebpf.take_map(name).ok_or(LoadError::Missing(name))
-    }
-
-    /// Whether this kernel has a hook.
-    pub(super) fn has_hook(&self, name: &str) -> bool {
-        self.hooks.contains(&name)
     }
 
     /// Has a program verified, and attaches it as long as the link exists.
@@ -132,43 +122,4 @@ impl KernelTypes {
         }
         Ok(self.0.as_ref().expect("it has just been read"))
     }
-}
-
-/// Values for the object's offset globals.
-fn offsets(types: &btf::Types<'_>) -> Result<Vec<(&'static str, u64)>, LoadError> {
-    let mut all = Vec::new();
-    for field in FIELDS {
-        let value = match types.bit_offset(field.structure, field.member) {
-            Ok(bits) if field.bits => bits,
-            Ok(bits) => bits / 8,
-            Err(_) if !field.required => ABSENT,
-            Err(error) => return Err(LoadError::Structures(error)),
-        };
-        if let Some(expected) = field.fixed
-            && value != expected
-        {
-            return Err(LoadError::Moved {
-                structure: field.structure,
-                member: field.member,
-                found: value,
-                expected,
-            });
-        }
-        if field.fixed.is_none() {
-            all.push((field.global, value));
-        }
-    }
-    Ok(all)
-}
-
-fn available_hooks(types: &btf::Types<'_>) -> Result<Vec<&'static str>, LoadError> {
-    let mut names = Vec::new();
-    for hook in HOOKS {
-        if types.has_function(&format!("bpf_lsm_{}", hook.name)) {
-            names.push(hook.name);
-        } else if hook.mandatory {
-            return Err(LoadError::NoHook(hook.name));
-        }
-    }
-    Ok(names)
 }

@@ -8,6 +8,7 @@ mod btf;
 mod coverage;
 mod environment;
 mod error;
+mod facts;
 mod handover;
 mod inner;
 mod labels;
@@ -27,11 +28,14 @@ use aya::maps::{Array, Map, MapData, PerCpuArray, PerCpuHashMap, RingBuf};
 use bartizan_abi::handover::Owner;
 use bartizan_abi::maps::{Binding, CounterKey, STATS, TASK_SETUP, TaskState};
 use bartizan_abi::op::Ops;
+use bartizan_policy::enforceable::Gaps;
 
 use bindings::Bindings;
 pub use btf::BtfError;
 pub use coverage::unknown_hooks;
 pub use error::{LoadError, MapError};
+use facts::Facts;
+pub use facts::kernel_features;
 pub use handover::Predecessor;
 use inner::Template;
 use labels::Labels;
@@ -81,7 +85,9 @@ impl Kernel {
     }
 
     fn with(pins: Option<Pins>) -> Result<Self, LoadError> {
-        let mut programs = Programs::new(pins)?;
+        let facts = Facts::read()?;
+        facts.warn();
+        let mut programs = Programs::new(pins, facts)?;
         let maps = &mut programs;
         let events = typed(maps, "EVENTS")?;
         let counters = typed(maps, "COUNTERS")?;
@@ -115,7 +121,13 @@ impl Kernel {
         })
     }
 
-    /// Attaches the hooks that judge `ops`. Hooks stay attached once they are.
+    /// What this kernel can't enforce.
+    pub fn gaps(&self) -> &Gaps {
+        &self.programs.facts.gaps
+    }
+
+    /// Attaches the hooks that judge `ops`, as far as this kernel has them: without the
+    /// others, what [`Kernel::gaps`] says is not judged. Hooks stay attached once they are.
     pub fn require(&mut self, ops: Ops) -> Result<(), LoadError> {
         self.programs.require(ops)
     }

@@ -1,91 +1,17 @@
-//! Which program is attached where, and which operations need it.
+//! Which programs are attached: always those that keep labels and lineages, and those of
+//! hooks ([`bartizan_abi::hooks`]) once some rule map needs them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use aya::maps::{Map, MapData};
 use aya::programs::links::{FdLink, PinnedLink};
-use bartizan_abi::op::{Operation, Ops};
+use bartizan_abi::hooks::HOOKS;
+use bartizan_abi::op::Ops;
 
 use super::error::LoadError;
+use super::facts::Facts;
 use super::load::Object;
 use super::pins::Pins;
-
-/// A program; its name in the object is its hook's.
-pub(super) struct Hook {
-    pub(super) name: &'static str,
-    /// Needed by rule maps that judge one of these.
-    pub(super) ops: Ops,
-    /// Without it, these operations can't be enforced at all.
-    pub(super) mandatory: bool,
-}
-
-const fn hook(name: &'static str, ops: Ops) -> Hook {
-    Hook {
-        name,
-        ops,
-        mandatory: true,
-    }
-}
-
-const OPEN: Ops = Operation::Read.bit() | Operation::Write.bit() | Operation::Append.bit();
-const CREATE: Ops = Operation::Create.bit();
-const DELETE: Ops = Operation::Delete.bit();
-const MOUNT: Ops = Operation::Mount.bit();
-const MODULE_LOAD: Ops = Operation::ModuleLoad.bit();
-
-pub(super) const HOOKS: &[Hook] = &[
-    hook("bprm_check_security", Operation::Exec.bit()),
-    // A shared, writable mapping writes.
-    hook("mmap_file", Operation::Map.bit() | Operation::Write.bit()),
-    hook(
-        "file_mprotect",
-        Operation::Map.bit() | Operation::Write.bit(),
-    ),
-    hook("file_open", OPEN),
-    hook("file_receive", OPEN),
-    hook("path_truncate", Operation::Truncate.bit()),
-    // Since 6.2; before, path_truncate sees the same.
-    Hook {
-        name: "file_truncate",
-        ops: Operation::Truncate.bit(),
-        mandatory: false,
-    },
-    hook("path_unlink", DELETE),
-    hook("path_rmdir", DELETE),
-    hook("path_mkdir", CREATE),
-    // Binding a Unix socket to a path makes a node.
-    hook("path_mknod", CREATE | Operation::Bind.bit()),
-    hook("path_symlink", CREATE),
-    hook("path_link", CREATE | Operation::Link.bit()),
-    hook("path_rename", CREATE | DELETE | Operation::Rename.bit()),
-    hook("path_chmod", Operation::Chmod.bit()),
-    hook("path_chown", Operation::Chown.bit()),
-    hook("socket_create", Operation::Socket.bit()),
-    hook("socket_connect", Operation::Connect.bit()),
-    hook("socket_bind", Operation::Bind.bit()),
-    // With MSG_FASTOPEN it connects.
-    hook(
-        "socket_sendmsg",
-        Operation::Send.bit() | Operation::Connect.bit(),
-    ),
-    hook("unix_stream_connect", Operation::Connect.bit()),
-    hook("unix_may_send", Operation::Send.bit()),
-    hook("socket_listen", Operation::Listen.bit()),
-    hook("socket_accept", Operation::Accept.bit()),
-    hook("capable", Operation::Capable.bit() | MOUNT),
-    hook("sb_mount", MOUNT),
-    hook("sb_umount", MOUNT),
-    hook("sb_pivotroot", MOUNT),
-    hook("move_mount", MOUNT),
-    // The guard judges all other ways to trace.
-    hook("ptrace_traceme", Operation::Ptrace.bit()),
-    hook("bpf", Operation::Bpf.bit()),
-    hook("userns_create", Operation::UserNamespace.bit()),
-    hook("kernel_read_file", MODULE_LOAD),
-    hook("kernel_load_data", MODULE_LOAD),
-    hook("kernel_module_request", MODULE_LOAD),
-    hook("inode_init_security_anon", Operation::IoUring.bit()),
-];
 
 /// Tracepoints that keep labels and lineages right; always attached.
 pub(super) const TRACEPOINTS: &[&str] = &[
@@ -111,7 +37,7 @@ pub(super) const LEAVE: Function = Function {
     function: "cgroup_attach_task",
 };
 
-/// Guards tasks in set-up, and judges tracing; always attached.
+/// The hook that guards tasks in set-up, and judges tracing; always attached.
 const GUARD: &str = "ptrace_access_check";
 
 /// Programs that are always attached. The guard first: nobody is in set-up before the
@@ -129,19 +55,19 @@ pub(super) struct Programs {
     /// Read when it is needed: not for what a predecessor has left.
     object: Option<Object>,
     links: BTreeMap<&'static str, FdLink>,
-    /// Hooks that this kernel is known to lack.
-    missing: BTreeSet<&'static str>,
+    /// Of this kernel.
+    pub(super) facts: Facts,
 }
 
 impl Programs {
     /// Takes what is pinned.
-    pub(super) fn new(pins: Option<Pins>) -> Result<Self, LoadError> {
+    pub(super) fn new(pins: Option<Pins>, facts: Facts) -> Result<Self, LoadError> {
         let mut links = BTreeMap::new();
         if let Some(pins) = &pins {
             let names = HOOKS.iter().map(|hook| hook.name);
             for name in names.chain(always()) {
                 let path = pins.link(name);
-                if path.exists() {
+                if path.exists() && !links.contains_key(name) {
                     let link = PinnedLink::from_pin(&path);
                     let link = link.map_err(|source| LoadError::Link { path, source })?;
                     links.insert(name, link.into());
@@ -152,7 +78,7 @@ impl Programs {
             pins,
             object: None,
             links,
-            missing: BTreeSet::new(),
+            facts,
         })
     }
 
@@ -175,17 +101,11 @@ impl Programs {
         always().try_for_each(|name| self.attach(name))
     }
 
-    /// Attaches the hooks that judge `ops`.
+    /// Attaches the hooks that judge `ops`, as far as this kernel has them.
     pub(super) fn require(&mut self, ops: Ops) -> Result<(), LoadError> {
         for hook in HOOKS.iter().filter(|hook| hook.ops & ops != 0) {
-            let is_known = self.links.contains_key(hook.name) || self.missing.contains(hook.name);
-            if is_known {
-                continue;
-            }
-            if self.object()?.has_hook(hook.name) {
+            if self.facts.hooks.contains(hook.name) {
                 self.attach(hook.name)?;
-            } else {
-                self.missing.insert(hook.name);
             }
         }
         Ok(())
@@ -210,7 +130,7 @@ impl Programs {
     fn object(&mut self) -> Result<&mut Object, LoadError> {
         let object = match self.object.take() {
             Some(object) => object,
-            None => Object::load(self.pins.as_ref())?,
+            None => Object::load(self.pins.as_ref(), &self.facts.offsets)?,
         };
         Ok(self.object.insert(object))
     }

@@ -168,6 +168,7 @@ impl Files {
                 agent.policies.policies = policies.len();
                 agent.policies.applied += 1;
                 policies.warn_of_holds();
+                policies.warn_of_gaps(agent.engine.maps().gaps());
                 tracing::info!(
                     policies = policies.len(),
                     workloads = applied.changed,

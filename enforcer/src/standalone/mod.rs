@@ -44,6 +44,7 @@ pub fn run(args: &Standalone) -> Result<u8, Failure> {
     }
     let prober = Prober::start()?;
     let mut engine = Engine::new(Kernel::load()?);
+    policies.warn_of_gaps(engine.maps().gaps());
     let mut workloads = Vec::new();
     for workload in &args.workloads {
         let id = engine.add(workload.identity(&args.common), &policies, Instant::now())?;
