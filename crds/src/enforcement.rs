@@ -103,7 +103,7 @@ pub enum ContainerKind {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PodEnforcementStatus {
-    /// Containers whose rule map is in the kernel, of those that have one and have not
+    /// Containers whose rule map is enforced in full, of those that have one and have not
     /// ended: `2/2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
@@ -142,7 +142,8 @@ pub struct ContainerReport {
     /// Whether it waits for its rules; left out: it needn't.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<HoldState>,
-    /// Why it is in this state, in one word (`NotStarted`, `NoSuchRuleMap`, `MapsFailed`);
+    /// Why it is in this state, in one word (`NotStarted`, `NoSuchRuleMap`,
+    /// `NotEnforceableHere`);
     /// left out where `state` says all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
@@ -151,6 +152,67 @@ pub struct ContainerReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub message: Option<String>,
+    /// Policies of `ruleMap` that the node's kernel can't enforce in full, because it lacks
+    /// hooks; at most 64, and of more than that nobody knows which.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 64),
+        extend("x-kubernetes-list-type" = "map"),
+        extend("x-kubernetes-list-map-keys" = ["policy"])
+    )]
+    pub unenforceable: Vec<UnenforceablePolicy>,
+}
+
+/// Policies that [`ContainerReport::unenforceable`] has room for.
+pub const MAX_UNENFORCEABLE: usize = 64;
+
+/// What of a policy a node's kernel can't enforce.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UnenforceablePolicy {
+    /// The policy: `NAMESPACE/NAME`, or `NAME` of a `ClusterSecurityPolicy`.
+    #[schemars(length(min = 1, max = 320))]
+    pub policy: String,
+    /// Names or places of its rules that are not enforced in full; at most 16.
+    #[schemars(
+        length(max = 16),
+        inner(length(min = 1, max = 253)),
+        extend("x-kubernetes-list-type" = "atomic")
+    )]
+    pub rules: Vec<String>,
+    /// Operations that these rules are about, and that are not judged wherever they happen.
+    #[schemars(
+        length(max = 32),
+        inner(length(min = 1, max = 32)),
+        extend("x-kubernetes-list-type" = "atomic")
+    )]
+    pub operations: Vec<String>,
+    /// The hooks that the kernel lacks.
+    #[schemars(
+        length(max = 64),
+        inner(length(min = 1, max = 64)),
+        extend("x-kubernetes-list-type" = "atomic")
+    )]
+    pub hooks: Vec<String>,
+}
+
+impl ContainerReport {
+    /// Whether a policy of the rule map is enforced in full.
+    pub fn enforces(&self, policy: &str) -> bool {
+        match self.state {
+            ContainerState::Armed => true,
+            // A list that is full may have left some out.
+            ContainerState::Partial => {
+                self.unenforceable.len() < MAX_UNENFORCEABLE && self.lacking(policy).is_none()
+            }
+            ContainerState::Pending | ContainerState::Failed | ContainerState::Ended => false,
+        }
+    }
+
+    /// What of a policy of the rule map is not enforceable on the container's node.
+    pub fn lacking(&self, policy: &str) -> Option<&UnenforceablePolicy> {
+        self.unenforceable.iter().find(|it| it.policy == policy)
+    }
 }
 
 /// How a container of a policy with `startup: Hold` is kept from starting without its rules.
@@ -169,8 +231,11 @@ pub enum HoldState {
 pub enum ContainerState {
     /// The container has not been created, or its rules are on their way.
     Pending,
-    /// `ruleMap` is in the kernel.
+    /// `ruleMap` is in the kernel, which enforces all of it.
     Armed,
+    /// `ruleMap` is in the kernel, which lacks hooks for some of its rules: `unenforceable`
+    /// has these, all else is enforced.
+    Partial,
     /// It runs without its rules; `reason` says why.
     Failed,
     /// It has ended.

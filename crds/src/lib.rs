@@ -30,7 +30,8 @@ mod status;
 pub use definitions::definitions;
 pub use enforcement::{
     ContainerEnforcement, ContainerKind, ContainerReport, ContainerState, HoldState,
-    PodEnforcement, PodEnforcementSpec, PodEnforcementStatus,
+    MAX_UNENFORCEABLE, PodEnforcement, PodEnforcementSpec, PodEnforcementStatus,
+    UnenforceablePolicy,
 };
 pub use policy::{
     ClusterSecurityPolicy, ClusterSecurityPolicySpec, DefaultAction, Mode, Rules, SecurityPolicy,

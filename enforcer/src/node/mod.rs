@@ -27,6 +27,7 @@ pub mod keys;
 pub mod kubelet;
 mod load;
 pub mod notices;
+mod partial;
 pub mod pods;
 pub mod rule_maps;
 mod runtime;

@@ -20,6 +20,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bartizan_crds::{ContainerEnforcement, PodEnforcementSpec};
+use bartizan_policy::enforceable::Gaps;
 use bartizan_policy::link;
 use bartizan_policy::rule_map::RuleMap;
 use bartizan_policy::strictest::strictest;
@@ -161,9 +162,19 @@ pub struct Pods {
     pub(super) is_unasked: bool,
     /// When the kernel's containers were read last.
     pub(super) compared: Option<Instant>,
+    /// What this node's kernel can't enforce.
+    pub(super) gaps: Gaps,
 }
 
 impl Pods {
+    /// None yet, on a node whose kernel has these gaps.
+    pub fn new(gaps: Gaps) -> Self {
+        Self {
+            gaps,
+            ..Self::default()
+        }
+    }
+
     /// Takes what the API says of a pod; `None`: nothing is to be enforced there. Whether
     /// that is something else than before.
     pub fn want(&mut self, key: &PodKey, wanted: Option<Wanted>) -> bool {

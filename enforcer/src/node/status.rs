@@ -15,6 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::containers::{Container, ran_before, unprotected_micros};
 use super::hold::{must_wait, withheld};
 use super::keys::PodKey;
+use super::partial::partial;
 use super::pods::{Pod, Pods, Trouble};
 use crate::kubepods::PodUid;
 
@@ -140,10 +141,9 @@ impl Pods {
                     unprotected_micros: container.arming().as_ref().and_then(unprotected_micros),
                     ..report(plan, ContainerState::Armed)
                 };
-                match trouble {
-                    Some(trouble) if role.rule_map.as_deref() != Some(planned) => {
-                        because(armed, &trouble)
-                    }
+                let is_current = role.rule_map.as_deref() == Some(planned);
+                let armed = match trouble {
+                    Some(trouble) if !is_current => because(armed, &trouble),
                     _ if container.arming().is_some_and(|it| ran_before(&it)) => because(
                         armed,
                         &Trouble {
@@ -154,7 +154,8 @@ impl Pods {
                         },
                     ),
                     _ => armed,
-                }
+                };
+                partial(armed, &role.rules, &self.gaps, is_current)
             }
             _ => match container.trouble.clone().or(trouble) {
                 Some(trouble) => failed(plan, &trouble),
@@ -177,6 +178,7 @@ fn report(plan: &ContainerEnforcement, state: ContainerState) -> ContainerReport
         hold: None,
         reason: None,
         message: None,
+        unenforceable: Vec::new(),
     }
 }
 
@@ -184,7 +186,7 @@ fn failed(plan: &ContainerEnforcement, trouble: &Trouble) -> ContainerReport {
     because(report(plan, ContainerState::Failed), trouble)
 }
 
-fn because(report: ContainerReport, trouble: &Trouble) -> ContainerReport {
+pub(super) fn because(report: ContainerReport, trouble: &Trouble) -> ContainerReport {
     let mut message = trouble.message.clone();
     if message.len() > MESSAGE {
         message.truncate(message.floor_char_boundary(MESSAGE));

@@ -94,7 +94,8 @@ impl Work {
             Some(engine) => engine.inherit()?,
             None => None,
         };
-        let mut pods = Pods::default();
+        let gaps = hands.engine().map(|engine| engine.maps().gaps().clone());
+        let mut pods = Pods::new(gaps.unwrap_or_default());
         let mut unconfirmed = BTreeSet::new();
         for (key, wanted) in copies.pods() {
             pods.want(&key, Some(wanted));

@@ -127,6 +127,7 @@ fn armed(spec: &PodEnforcementSpec) -> PodEnforcementStatus {
             hold: None,
             reason: None,
             message: None,
+            unenforceable: Vec::new(),
         })
         .collect();
     PodEnforcementStatus {

@@ -21,6 +21,7 @@ mod standing;
 mod status;
 #[cfg(test)]
 mod tests;
+mod unenforceable;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

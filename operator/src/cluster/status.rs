@@ -16,6 +16,7 @@ use super::holding::Holding;
 use super::keys::{PodKey, PolicyKey};
 use super::links::{Accepted, Link};
 use super::plan::{PlannedContainer, Withheld};
+use super::unenforceable::Unenforceable;
 use super::{Cluster, PodRecord, PolicyRecord};
 
 /// Condition: the policy is valid.
@@ -30,6 +31,9 @@ pub const HOLDS: &str = "Holds";
 /// Condition: rules of the policy never decide anything.
 pub const UNREACHABLE: &str = "Unreachable";
 
+/// Reason: the kernel of a node lacks hooks.
+const NOT_ENFORCEABLE: &str = "NotEnforceableHere";
+
 /// Nodes that a status names.
 const MAX_NODES: usize = 10;
 /// Rules that a condition names.
@@ -43,6 +47,8 @@ struct Tally {
     /// A container that the policy is withheld from, and why.
     withheld: Option<(PodKey, String, Withheld)>,
     withheld_from: usize,
+    /// Containers on nodes whose kernels lack hooks for it.
+    unenforceable: Unenforceable,
     /// What is said of containers that have to wait for it.
     holding: Holding,
     /// The rule maps that it is in.
@@ -95,8 +101,13 @@ impl Cluster {
         }
         let mut behind: Vec<NodeBehind> = tally.nodes.into_values().collect();
         behind.sort_by(|a, b| (time(a), &a.node).cmp(&(time(b), &b.node)));
-        let (enforced, reason, message) =
-            enforcement(record, tally.counts, &behind, tally.withheld_from);
+        let (enforced, reason, message) = enforcement(
+            record,
+            tally.counts,
+            &behind,
+            tally.withheld_from,
+            &tally.unenforceable,
+        );
         conditions.push(condition(ENFORCED, enforced, reason, message));
         conditions.sort_by(|a, b| a.type_.cmp(&b.type_));
         behind.truncate(MAX_NODES);
@@ -152,6 +163,7 @@ impl Cluster {
                 continue;
             }
             tally.counts.selected += 1;
+            let name = key.to_string();
             let place = (pod, container.name.as_str(), record.pod.node.as_deref());
             tally.holding.add(place, report);
             let withheld = planned.filter(|planned| planned.withheld.contains(key));
@@ -160,7 +172,10 @@ impl Cluster {
                 tally
                     .withheld
                     .get_or_insert_with(|| (pod.clone(), container.name.clone(), why.clone()));
-            } else if planned.is_some_and(|planned| is_armed(planned, report)) {
+            }
+            let current = report
+                .filter(|report| planned.is_some_and(|planned| has_planned_rules(planned, report)));
+            if withheld.is_none() && current.is_some_and(|report| report.enforces(&name)) {
                 tally.counts.enforced += 1;
                 continue;
             }
@@ -169,11 +184,19 @@ impl Cluster {
                 (None, ..) => "NotScheduled",
                 (_, None, _) => "NotPublished",
                 (_, _, None) => "NoReport",
-                (_, _, Some(report)) => report.reason.as_deref().unwrap_or(match report.state {
-                    ContainerState::Failed => "Failed",
-                    _ => "Pending",
-                }),
+                (_, _, Some(report)) => {
+                    let said = report.reason.as_deref();
+                    // Of rules that are no longer planned it means nothing.
+                    let said = said.filter(|said| current.is_some() || *said != NOT_ENFORCEABLE);
+                    said.unwrap_or(match report.state {
+                        ContainerState::Failed => "Failed",
+                        _ => "Pending",
+                    })
+                }
             };
+            if reason == NOT_ENFORCEABLE {
+                tally.unenforceable.add(place, report, &name);
+            }
             let since = enforcement.and_then(|enforcement| enforcement.since.clone());
             let node = record.pod.node.clone().unwrap_or_default();
             let behind = tally
@@ -200,12 +223,8 @@ impl Cluster {
 }
 
 /// Whether the enforcer reports the rule map that was planned.
-fn is_armed(planned: &PlannedContainer, report: Option<&ContainerReport>) -> bool {
-    report.is_some_and(|report| {
-        report.state == ContainerState::Armed
-            && planned.rule_map.is_some()
-            && report.rule_map == planned.rule_map
-    })
+fn has_planned_rules(planned: &PlannedContainer, report: &ContainerReport) -> bool {
+    planned.rule_map.is_some() && report.rule_map == planned.rule_map
 }
 
 /// What other policies override in some container, and what never decides in any.
@@ -252,6 +271,7 @@ fn enforcement(
     counts: ContainerCounts,
     behind: &[NodeBehind],
     withheld: usize,
+    unenforceable: &Unenforceable,
 ) -> (bool, &'static str, String) {
     let ContainerCounts { selected, enforced } = counts;
     let of = format!("{enforced} of {}", count(selected, "container"));
@@ -264,13 +284,20 @@ fn enforcement(
         return (false, "SelectsNothing", message);
     }
     if enforced < selected {
-        let reason = if withheld > 0 { "Conflicted" } else { "Behind" };
+        let reason = if withheld > 0 {
+            "Conflicted"
+        } else if unenforceable.is_all(counts) {
+            NOT_ENFORCEABLE
+        } else {
+            "Behind"
+        };
         let nodes = count(behind.len(), "node");
         let first = behind.first().map(|node| match node.node.as_str() {
             "" => format!(", the longest waiting without a node ({})", node.reason),
             name => format!(", the longest waiting on {name} ({})", node.reason),
         });
-        let message = format!("{of}; {nodes} behind{}", first.unwrap_or_default());
+        let first = first.unwrap_or_default();
+        let message = format!("{of}; {nodes} behind{first}{unenforceable}");
         return (false, reason, message);
     }
     if let (Some(_), Some(accepted)) = (&record.refusal, &record.accepted) {

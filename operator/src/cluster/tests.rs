@@ -13,6 +13,7 @@ use super::*;
 
 mod holds;
 mod reviews;
+mod unenforceable;
 
 const DENY: &str = r#"{ "process": { "deny": [{ "paths": ["/a"] }] } }"#;
 
@@ -100,6 +101,7 @@ fn report(cluster: &mut Cluster, pod: &PodKey, state: ContainerState, reason: Op
         hold: None,
         reason: reason.map(str::to_owned),
         message: None,
+        unenforceable: Vec::new(),
     });
     enforcement.status = PodEnforcementStatus {
         armed: None,

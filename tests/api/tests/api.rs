@@ -28,5 +28,7 @@ mod operator;
 mod rights;
 #[path = "api/story.rs"]
 mod story;
+#[path = "api/unenforceable.rs"]
+mod unenforceable;
 #[path = "api/webhook.rs"]
 mod webhook;

@@ -21,6 +21,7 @@ use crate::mounts::MountTable;
 
 mod fake;
 mod hold;
+mod partial;
 
 use fake::Fake;
 
@@ -353,8 +354,14 @@ fn what_the_engine_refuses_is_said_and_tried_again() {
 
 /// What the status says of a container that ran its first program at this time.
 fn report_of_first_exec(first_exec: FirstExec) -> ContainerReport {
+    report_with(Gaps::default(), first_exec)
+}
+
+/// The same on a node whose kernel has these gaps.
+fn report_with(gaps: Gaps, first_exec: FirstExec) -> ContainerReport {
     let (map, one) = (rules(&["/a"]), id("a"));
     let mut node = Node::new();
+    node.pods = Pods::new(gaps);
     node.want(&[("web", Some(&map))]);
     node.publish(&map);
     node.name(one, Some("web"));

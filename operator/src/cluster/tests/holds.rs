@@ -31,6 +31,7 @@ fn report_hold(cluster: &mut Cluster, pod: &str, hold: HoldState, reason: Option
         hold: Some(hold),
         reason: reason.map(str::to_owned),
         message: None,
+        unenforceable: Vec::new(),
     });
     enforcement.status.containers = reports.collect();
     cluster.apply(Change::Enforcement(key(pod), Some(enforcement)));

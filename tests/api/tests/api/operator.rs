@@ -77,6 +77,7 @@ pub(crate) async fn report(
             hold: None,
             reason: None,
             message: None,
+            unenforceable: Vec::new(),
         })
         .collect();
     let body = json!({

@@ -7,6 +7,7 @@ mod cgroup;
 mod churn;
 mod guest;
 mod load;
+mod missing_hooks;
 mod mounts;
 mod names;
 mod pods;
@@ -26,6 +27,7 @@ pub(crate) fn all() -> Vec<Case> {
     [
         guest::cases(),
         start_up::cases(),
+        missing_hooks::cases(),
         samples::cases(),
         bypass::cases(),
         mounts::cases(),

@@ -15,6 +15,7 @@ use rustix::mount::{
 };
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
+use super::missing_hooks;
 use crate::agent::Place;
 use crate::case::{Case, Context, Guest};
 use crate::container::{Container, Identity, Root};
@@ -42,6 +43,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("start-up/without_bpf_in_the_list", without_bpf).on(Guest::WithoutBpf),
         Case::new("start-up/with_cgroup_v1_only", with_cgroup_v1).on(Guest::CgroupV1),
         Case::new("start-up/without_type_information", without_btf),
+        Case::new("start-up/without_a_hook_that_all_need", without_hook),
         Case::new("start-up/without_privileges", without_privileges),
         later,
         programs,
@@ -162,6 +164,15 @@ fn without_btf(context: &Context) -> Result<()> {
         context,
         hide,
         "use a kernel built with CONFIG_DEBUG_INFO_BTF=y",
+    )
+}
+
+fn without_hook(context: &Context) -> Result<()> {
+    missing_hooks::hide(context, &["file_open"])?;
+    refused(
+        context,
+        |_| {},
+        "the kernel has no LSM hook `file_open`, without which nothing can be enforced: ",
     )
 }
 
