@@ -11,19 +11,19 @@ pub struct PolicyStatus {
     /// The generation of the policy that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Containers in which the policy is in the kernel, of those it selects: `12/12`.
+    /// Containers in which the policy is enforced in full, of those it selects: `12/12`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enforced: Option<String>,
     /// The same as numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub containers: Option<ContainerCounts>,
-    /// Nodes with containers in which the policy is not in the kernel, the longest waiting
+    /// Nodes with containers in which the policy is not enforced in full, the longest waiting
     /// first; at most 10.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10), extend("x-kubernetes-list-type" = "atomic"))]
     pub behind: Vec<NodeBehind>,
-    /// `Accepted`: the policy is valid. `Enforced`: it is in the kernel for every container it
-    /// selects. `Conflicted`: rules that other policies override. `Unreachable`: rules that can
+    /// `Accepted`: the policy is valid. `Enforced`: it is enforced in full in every container
+    /// it selects. `Conflicted`: rules that other policies override. `Unreachable`: rules that can
     /// never decide anything. `Holds`, of a policy with `startup: Hold`: no container that it
     /// selects starts without its rules.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -40,7 +40,7 @@ pub struct PolicyStatus {
 pub struct ContainerCounts {
     /// Containers it selects that have not ended.
     pub selected: i32,
-    /// Those for which an enforcer reports that the policy's rules are in the kernel.
+    /// Those for which an enforcer reports that the kernel enforces all of the policy's rules.
     pub enforced: i32,
 }
 
@@ -50,12 +50,12 @@ pub struct ContainerCounts {
 pub struct NodeBehind {
     /// Its name; empty for pods that have no node yet.
     pub node: String,
-    /// Containers on it in which the policy is not in the kernel.
+    /// Containers on it in which the policy is not enforced in full.
     pub containers: i32,
     /// Since when the first of them has been waiting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
     /// Why, in one word, by the enforcer if it has said anything: `NotScheduled`, `NoReport`,
-    /// `NotStarted`.
+    /// `NotStarted`, `NotEnforceableHere`.
     pub reason: String,
 }
