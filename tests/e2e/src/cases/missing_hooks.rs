@@ -310,6 +310,23 @@ fn node_says(context: &Context) -> Result<()> {
     agent.answers("/metrics", "bartizan_partial_containers 0")?;
     agent.end()?;
 
+    // Without a cluster it is the log that says so, of the policy that it is about.
+    let file = context.scratch.join("policy.yaml");
+    fs::write(&file, [LACKING, COMPLETE].join("---\n"))?;
+    let mut command = Command::new(&context.enforcer);
+    command.arg("run").arg("-f").arg(&file);
+    let output = command.args(["--", "/nonexistent"]).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    println!("{}: {said}", output.status);
+    let about = said
+        .lines()
+        .filter(|line| line.contains("not enforceable here"));
+    let about: Vec<_> = about.collect();
+    ensure!(
+        about.len() == 1 && about[0].contains("test/lacking") && about[0].contains("fixed"),
+        "{about:?}"
+    );
+
     let mut command = Command::new(&context.enforcer);
     command.arg("kernel-features").uid(NOBODY).gid(NOBODY);
     let output = succeeded(command.current_dir("/").output()?)?;
@@ -319,7 +336,6 @@ fn node_says(context: &Context) -> Result<()> {
         (LACKING, 3, "Chmod of rule fixed of test/lacking"),
         (COMPLETE, 0, "1 policy in 1 file is valid"),
     ] {
-        let file = context.scratch.join("policy.yaml");
         fs::write(&file, policy)?;
         let mut command = Command::new(&context.cli);
         command.arg("check").arg(&file);
