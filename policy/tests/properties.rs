@@ -91,7 +91,10 @@ proptest! {
         let compiled = compile(&case.map);
         // One rule map in ten thousand has globs that are refused. Many such would fail the
         // test as well.
-        prop_assume!(!matches!(compiled, Err(CompileError::StateExplosion { .. })));
+        prop_assume!(!matches!(
+            compiled,
+            Err(CompileError::StateExplosion { .. } | CompileError::TooLarge { .. })
+        ));
         let table = compiled.expect("a few dozen patterns fit in every other way");
         prop_assert_eq!(check_table(&table), Ok(()));
         for request in &requests {

@@ -15,7 +15,7 @@ use crate::agent::metric;
 use crate::case::{Case, Context};
 use crate::kernel;
 use crate::probe::{HAMMER, counted};
-use crate::process::resident;
+use crate::process::heap;
 use crate::standalone::Standalone;
 use crate::wait::eventually;
 
@@ -24,8 +24,9 @@ const CGROUP: &str = "/sys/fs/cgroup/load";
 const PROCESSES: usize = 4;
 /// More denials of different files than a pipe has room for lines.
 const FILES: usize = 400;
-/// What the enforcer's memory may grow by, in KiB: less than a table.
-const GROWTH: u64 = 1_024;
+/// What the enforcer's memory may grow by, in KiB, whatever it has done: far less than a
+/// thousand tables take.
+const GROWTH: u64 = 4_096;
 
 pub(super) fn cases() -> Vec<Case> {
     let minutes = |mut case: Case, minutes| {
@@ -203,7 +204,7 @@ fn rules_change(context: &Context, edits: usize) -> Result<()> {
     let mut before = None;
     for edit in 1..=edits {
         if edit == warm {
-            before = Some((kernel::maps().len(), resident(enforcer.pid())?));
+            before = Some((kernel::maps().len(), heap(enforcer.pid())?));
         }
         stage.edit(context, edit)?;
         is_edited(&mut enforcer, edit)?;
@@ -211,17 +212,18 @@ fn rules_change(context: &Context, edits: usize) -> Result<()> {
     processes.go_on(1)?;
     let counts = processes.ask("stop")?;
     let (maps, memory) = before.context("there are edits")?;
-    // What is replaced ends some time later.
-    eventually("there are no more maps than before", || {
-        Ok(kernel::maps().len() <= maps)
+    // What is replaced ends some time later. The first two edits that follow closely upon
+    // each other need a map that stays.
+    eventually("there are as many maps as before", || {
+        Ok(kernel::maps().len() <= maps + 1)
     })?;
-    let now = resident(enforcer.pid())?;
+    let now = heap(enforcer.pid())?;
     println!(
-        "figure: {edits} edits, {} denied, {} allowed, none otherwise; resident {memory} KiB after \
+        "figure: {edits} edits, {} denied, {} allowed, none otherwise; heap {memory} KiB after \
          {warm} edits, {now} at the end",
         counts.denied, counts.allowed
     );
-    ensure!(now < memory + GROWTH, "resident {memory} KiB became {now}");
+    ensure!(now < memory + GROWTH, "heap {memory} KiB became {now}");
     enforcer.stop()
 }
 
@@ -232,7 +234,7 @@ fn storm(context: &Context, denials: u64) -> Result<()> {
     let lines = context.scratch.join("lines");
     let mut enforcer = stage.enforce(context, File::create(&lines)?)?;
     let mut processes = Processes::start(&stage.operations(1))?;
-    let before = resident(enforcer.pid())?;
+    let before = heap(enforcer.pid())?;
     let start = Instant::now();
     let steps = 10;
     for _ in 0..steps {
@@ -241,8 +243,10 @@ fn storm(context: &Context, denials: u64) -> Result<()> {
     let took = start.elapsed();
     let counts = processes.ask("stop")?;
     ensure_counted(counts.denied)?;
-    let after = resident(enforcer.pid())?;
+    let after = heap(enforcer.pid())?;
     let drops = metric("bartizan_ring_drops_total")?;
+    // A program may look at its own `/proc`, which has no name in a container.
+    let unresolved = metric("bartizan_unresolved_total")?;
     enforcer.stop()?;
     let text = fs::read_to_string(&lines)?;
     let mut reported = 0;
@@ -251,27 +255,24 @@ fn storm(context: &Context, denials: u64) -> Result<()> {
         reported += line["count"].as_u64().context("a line without a count")?;
     }
     println!(
-        "figure: {} denials in {took:.1?}, {} lines, {drops} dropped; resident {before} KiB, then \
+        "figure: {} denials in {took:.1?}, {} lines, {drops} dropped; heap {before} KiB, then \
          {after}",
         counts.denied,
         text.lines().count()
     );
     ensure!(
-        reported + drops == counts.denied,
-        "{reported} are in the lines and {drops} were dropped, of {}",
+        reported + drops == counts.denied + unresolved,
+        "{reported} are in the lines and {drops} were dropped, of {} and {unresolved}: {text}",
         counts.denied
     );
-    // One a second for each executable and target, and those of the self-test.
-    let seconds = took.as_secs() as usize + 2;
+    // One a second, and one for what is unresolved of each process.
+    let seconds = took.as_secs() as usize + 3;
     ensure!(
-        text.lines().count() <= seconds * PROCESSES + 4,
+        text.lines().count() <= seconds + PROCESSES,
         "{} lines in {seconds} s",
         text.lines().count()
     );
-    ensure!(
-        after < before + 2 * GROWTH,
-        "resident {before} KiB became {after}"
-    );
+    ensure!(after < before + GROWTH, "heap {before} KiB became {after}");
     Ok(())
 }
 
