@@ -37,7 +37,7 @@ pub(super) fn cases() -> Vec<Case> {
     };
     vec![
         minutes(
-            Case::new("load/rules_change", |context| rules_change(context, 20)),
+            Case::new("load/rules_change", |context| rules_change(context, 8)),
             5,
         ),
         minutes(
