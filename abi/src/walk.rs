@@ -15,8 +15,6 @@
 use crate::automaton::{next, row_of};
 use crate::limits::MAX_DEPTH;
 use crate::literal::Literal;
-#[cfg(doc)]
-use crate::literal::literal;
 use crate::repeat::{Step, repeat};
 use crate::stack::{Stack, bounded};
 use crate::table::{At, LITERAL_INLINE, Table, gate, header, state};
@@ -67,7 +65,7 @@ pub trait Name: Copy {
     fn pass_gate(self, gate: u64) -> Option<u64>;
 }
 
-/// A name's bytes, for [`literal`] and [`pass_gate`].
+/// A name's bytes, for [`crate::literal::literal`] and [`pass_gate`].
 pub trait Text: Copy {
     /// Length in bytes, 1..=255.
     fn length(self) -> u64;

@@ -6,8 +6,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use bartizan_enforcer::policies::Policies;
@@ -52,8 +51,6 @@ const ENOUGH: u64 = 30;
 /// How often the enforcer is killed.
 const ROUNDS: usize = 3;
 const SOAK_ROUNDS: usize = 10;
-const PATIENCE: Duration = Duration::from_mins(2);
-const POLL: Duration = Duration::from_millis(20);
 
 pub(super) fn cases() -> Vec<Case> {
     // Few, since a kernel takes long to verify the programs: each starts with nothing there.
@@ -167,11 +164,9 @@ impl Hammer {
     fn go_on(&mut self) -> Result<()> {
         for process in &mut self.processes {
             let enough = counts(process, "count")?.0 + ENOUGH;
-            let start = Instant::now();
-            while counts(process, "count")?.0 < enough {
-                ensure!(start.elapsed() < PATIENCE, "it makes no progress");
-                thread::sleep(POLL);
-            }
+            eventually("it makes progress", || {
+                Ok(counts(process, "count")?.0 >= enough)
+            })?;
         }
         Ok(())
     }
