@@ -17,11 +17,22 @@ pub struct Field {
     pub fixed: Option<u64>,
     /// The global carries the offset in bits, for a bit field.
     pub bits: bool,
-    /// Start-up fails without it; an optional one that is missing is [`ABSENT`].
-    pub required: bool,
+    /// Whether start-up fails without it; a field that may be missing is [`ABSENT`] then.
+    pub need: Need,
 }
 
-/// Value of an optional field that the kernel doesn't have.
+/// When a kernel must have a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+    /// If it hasn't the field of this global, which is listed before.
+    Without(&'static str),
+}
+
+/// Value of a field that the kernel doesn't have.
 pub const ABSENT: u64 = u64::MAX;
 
 const fn field(global: &'static str, structure: &'static str, member: &'static str) -> Field {
@@ -31,7 +42,7 @@ const fn field(global: &'static str, structure: &'static str, member: &'static s
         member,
         fixed: None,
         bits: false,
-        required: true,
+        need: Need::Always,
     }
 }
 
@@ -59,7 +70,7 @@ const fn fixed(global: &'static str, member: &'static str, offset: usize) -> Fie
         member,
         fixed: Some(offset as u64),
         bits: false,
-        required: true,
+        need: Need::Always,
     }
 }
 
@@ -80,6 +91,9 @@ pub const FIELDS: &[Field] = &[
     field("FILE_DENTRY", "file", "f_path.dentry"),
     field("FILE_MODE", "file", "f_mode"),
     field("FILE_FLAGS", "file", "f_flags"),
+    field("FILE_INODE", "file", "f_inode"),
+    field("FILE_PRIVATE", "file", "private_data"),
+    field("INODE_ALIASES", "inode", "i_dentry.first"),
     field("PATH_DENTRY", "path", "dentry"),
     field("BPRM_FILE", "linux_binprm", "file"),
     field("VMA_FILE", "vm_area_struct", "vm_file"),
@@ -120,7 +134,7 @@ pub const FIELDS: &[Field] = &[
     field("TASK_FLAGS", "task_struct", "flags"),
     Field {
         // Missing in a kernel without io_uring.
-        required: false,
+        need: Need::Never,
         ..field("TASK_IO_URING", "task_struct", "io_uring")
     },
     field("CALL_NUMBER", "pt_regs", "orig_ax"),
@@ -132,12 +146,12 @@ pub const FIELDS: &[Field] = &[
     field("KN_ID", "kernfs_node", "id"),
     field("KN_NAME", "kernfs_node", "name"),
     Field {
-        global: "BACKING_PATH",
-        structure: "backing_file",
-        member: "user_path.dentry",
-        fixed: None,
-        bits: false,
         // Since 6.5; before, an overlay's backing file carries the user's path itself.
-        required: false,
+        need: Need::Never,
+        ..field("BACKING_PATH", "backing_file", "user_path.dentry")
+    },
+    Field {
+        need: Need::Without("BACKING_PATH"),
+        ..field("DENTRY_ALIASES", "dentry", "d_u.d_alias")
     },
 ];

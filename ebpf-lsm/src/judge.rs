@@ -6,7 +6,7 @@ use bartizan_abi::maps::{Binding, Stat};
 use bartizan_abi::op::{Operation, Ops};
 use bartizan_abi::rows::{defaults, is_settled, masks, record_at, unresolved_defaults};
 use bartizan_abi::table::{At, Automaton, Table, header};
-use bartizan_abi::verdict::{Decision, Masks, Outcome, decide};
+use bartizan_abi::verdict::{Decision, Defaults, Masks, Outcome, decide};
 
 use crate::identity::Rules;
 use crate::kernel::{CRED_FSUID, INODE_UID, Object, TASK_CRED, current, load, peek, try_peek};
@@ -15,7 +15,7 @@ use crate::maps::count;
 use crate::report::{Report, report};
 use crate::subject::subject;
 use crate::table::TableValue;
-use crate::walks::Rows;
+use crate::walks::{Rows, walk_new};
 
 /// What an operation is done to; all plain numbers, so that it can be passed by address.
 #[repr(C)]
@@ -57,16 +57,46 @@ fn owns(dentry: u64) -> bool {
 }
 
 /// Judges file operations by the rows of `automaton`; true: deny. Most end here: what a
-/// row allows to every caller needs no caller.
+/// row allows to every caller needs no caller. What has no name in the container is denied
+/// what the name denies that it had last, and that of the file `behind` it, if there is one.
 #[inline(always)]
-pub fn judge_file(rules: &Rules, rows: Rows, automaton: Automaton, ops: Ops, dentry: u64) -> bool {
+pub fn judge_file(
+    rules: &Rules,
+    rows: Rows,
+    automaton: Automaton,
+    ops: Ops,
+    dentry: u64,
+    behind: impl FnOnce() -> u64,
+) -> bool {
     if let Some((row, leaf)) = rows.named()
         && is_settled(rules.table, row, leaf, ops)
     {
         return false;
     }
     let who = Who::new(automaton, subject(rules));
+    if rows.named().is_none() {
+        let former = |dentry| judge_former_name(rules, automaton, who, ops, dentry);
+        let behind = behind();
+        if former(dentry) || behind != 0 && former(behind) {
+            return true;
+        }
+    }
     judge_by_caller(rules, rows, who, ops, dentry)
+}
+
+/// Judges by a name that an object had, or has elsewhere: only what that name denies counts,
+/// and no default; true: deny.
+#[inline(always)]
+fn judge_former_name(rules: &Rules, automaton: Automaton, who: Who, ops: Ops, dentry: u64) -> bool {
+    let rows = walk_new(rules, dentry, automaton);
+    rows.named().is_some() && judge_by_caller(rules, rows, who.without_defaults(), ops, dentry)
+}
+
+/// Judges what the kernel opens behind a file whose own name isn't known; true: deny.
+#[inline(always)]
+pub fn judge_behind(rules: &Rules, ops: Ops, dentry: u64) -> bool {
+    let who = Who::new(Automaton::Files, subject(rules));
+    judge_former_name(rules, Automaton::Files, who, ops, dentry)
 }
 
 /// By which automaton's rows, and for whom: one register, as a call has only five.
@@ -74,16 +104,24 @@ pub fn judge_file(rules: &Rules, rows: Rows, automaton: Automaton, ops: Ops, den
 struct Who(u64);
 
 impl Who {
+    const NO_DEFAULTS: u64 = 0x80;
+
     #[inline(always)]
     fn new(automaton: Automaton, subject: u64) -> Self {
         Self(automaton as u64 | subject << 8)
+    }
+
+    /// The same, with what no rule names allowed.
+    #[inline(always)]
+    fn without_defaults(self) -> Self {
+        Self(self.0 | Self::NO_DEFAULTS)
     }
 }
 
 /// A function of its own, for its stack.
 #[inline(never)]
 fn judge_by_caller(rules: &Rules, rows: Rows, who: Who, ops: Ops, dentry: u64) -> bool {
-    let (automaton, subject) = (who.0 as u32 & 0xff, who.0 >> 8);
+    let (automaton, subject) = (who.0 as u32 & 0xf, who.0 >> 8);
     let table = rules.table;
     let (path, leaf, unresolved) = match rows.named() {
         Some((path, leaf)) => (path, leaf, false),
@@ -104,7 +142,9 @@ fn judge_by_caller(rules: &Rules, rows: Rows, who: Who, ops: Ops, dentry: u64) -
         second = record_at(table, leaf, subject, || owns(dentry));
         said = said.union(masks(table, second));
     }
-    let fallback = if unresolved {
+    let fallback = if who.0 & Who::NO_DEFAULTS != 0 {
+        Defaults::default()
+    } else if unresolved {
         unresolved_defaults(table)
     } else {
         defaults(table)

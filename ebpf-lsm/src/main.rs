@@ -25,6 +25,7 @@ mod maps;
 mod pods;
 mod repeat;
 mod report;
+mod stacked;
 mod subject;
 mod table;
 mod walks;

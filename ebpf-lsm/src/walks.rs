@@ -211,6 +211,12 @@ pub extern "C" fn find_mount(binding: *const Binding, dentry: u64, dev: u32) -> 
     whole
 }
 
+/// Whether a dentry is on a mount that the container was started with.
+#[inline(always)]
+pub fn is_mounted(binding: *const Binding, dentry: u64, dev: u32) -> bool {
+    find_mount(binding, dentry, dev) & FOUND != 0
+}
+
 /// On the way from a dentry to the mount point it is below.
 struct Search<'a> {
     binding: &'a Binding,

@@ -6,17 +6,16 @@ use bartizan_abi::op::{Operation, Ops};
 use bartizan_abi::table::Automaton;
 
 use crate::identity::{Identity, Rules, identify};
-use crate::judge::judge_file;
+use crate::judge::{judge_behind, judge_file};
 use crate::kernel::{
     DENTRY_SB, FILE_DENTRY, FILE_FLAGS, FILE_MODE, Object, PATH_DENTRY, SB_FLAGS, SB_MAGIC,
     address, errno_eacces, load, peek,
 };
+use crate::stacked::{behind, behind_unknown, is_behind_another};
 use crate::walks::{Rows, walk, walk_direct, walk_new};
 
 const FMODE_READ: u32 = 1;
 const FMODE_WRITE: u32 = 2;
-/// `FMODE_NOACCOUNT`: the kernel's own open of a file behind an overlay file.
-pub const NOACCOUNT: u32 = 1 << 29;
 /// `__FMODE_EXEC` in `f_flags`: opened to be run, which `bprm_check_security` judges.
 /// User space can't set it: it is no valid flag of `open`.
 const OPENED_FOR_EXEC: u32 = 0x20;
@@ -47,7 +46,7 @@ fn judge_by(dentry: u64, ops: Ops, walk: impl Fn(&Rules, u64, Automaton) -> Rows
         Identity::Broken => true,
         Identity::Managed(rules) => {
             let rows = walk(&rules, dentry, Automaton::Files);
-            judge_file(&rules, rows, Automaton::Files, ops, dentry)
+            judge_file(&rules, rows, Automaton::Files, ops, dentry, || 0)
         }
     }
 }
@@ -96,10 +95,15 @@ pub fn judge_open(file: Object) -> bool {
     };
     let mode: u32 = load(file, &FILE_MODE);
     let flags: u32 = load(file, &FILE_FLAGS);
-    if mode & NOACCOUNT != 0 || flags & OPENED_FOR_EXEC != 0 {
+    if flags & OPENED_FOR_EXEC != 0 {
         return false;
     }
     let ops = operations(mode, flags);
+    if is_behind_another(file) {
+        // By the name that was opened it is judged already.
+        let dentry = behind_unknown(rules.binding, address(file));
+        return dentry != 0 && judge_behind(&rules, ops, dentry);
+    }
     let dentry: Object = load(file, &FILE_DENTRY);
     let rows = walk_direct(rules.binding, rules.table_value(), dentry);
     if rows.named().is_none() {
@@ -109,7 +113,7 @@ pub fn judge_open(file: Object) -> bool {
             return false;
         }
     }
-    judge_file(&rules, rows, Automaton::Files, ops, address(dentry))
+    judge_file(&rules, rows, Automaton::Files, ops, address(dentry), || 0)
 }
 
 /// A descriptor that another process has sent, or that was taken from it: as if its file
@@ -139,7 +143,8 @@ fn judge_received(file: Object) -> bool {
     if rows.named().is_none() && is_memory(dentry) {
         return false;
     }
-    judge_file(&rules, rows, Automaton::Files, ops, dentry)
+    let behind = || behind(address(file));
+    judge_file(&rules, rows, Automaton::Files, ops, dentry, behind)
 }
 
 /// Cutting by path: `truncate`, and before 6.2 also `ftruncate` and `O_TRUNC`.

@@ -10,13 +10,14 @@ use bartizan_abi::op::Operation;
 use bartizan_abi::table::Automaton;
 
 use crate::hooks::exec::judge_code;
-use crate::hooks::file::{NOACCOUNT, is_memory};
+use crate::hooks::file::is_memory;
 use crate::identity::{Identity, identify};
 use crate::judge::judge_file;
 use crate::kernel::{
-    BACKING_PATH, FILE_DENTRY, FILE_MODE, Object, TASK_IN_EXECVE, VMA_FILE, VMA_FLAGS, address,
-    current, errno_eacces, load, peek,
+    FILE_DENTRY, Object, TASK_IN_EXECVE, VMA_FILE, VMA_FLAGS, address, current, errno_eacces, load,
+    peek,
 };
+use crate::stacked::{behind, dentry_of, is_behind_another, opened_by};
 use crate::subject::executable;
 use crate::walks::walk;
 
@@ -51,9 +52,10 @@ fn is_expected_in_exec(dentry: u64) -> bool {
     first == b'l' && second == b'd' && matches!(third, b'-' | b'.' | b'6')
 }
 
-/// Judges a file as something that is written; true: deny.
+/// Judges a file as something that is written, and what is `behind` it if it has no name;
+/// true: deny.
 #[inline(always)]
-fn judge_writing(dentry: u64) -> bool {
+fn judge_writing(dentry: u64, behind: impl FnOnce() -> u64) -> bool {
     let op = Operation::Write.bit();
     let rules = match identify(op) {
         Identity::Unjudged => return false,
@@ -64,7 +66,7 @@ fn judge_writing(dentry: u64) -> bool {
     if rows.named().is_none() && is_memory(dentry) {
         return false;
     }
-    judge_file(&rules, rows, Automaton::Files, op, dentry)
+    judge_file(&rules, rows, Automaton::Files, op, dentry, behind)
 }
 
 /// `mmap`; with PROT_EXEC it is how `ld.so PROGRAM` runs code.
@@ -78,13 +80,14 @@ pub fn mmap_file(ctx: LsmContext) -> i32 {
         return 0;
     }
     let dentry: Object = load(file, &FILE_DENTRY);
-    if prot & PROT_WRITE != 0 && flags & MAP_SHARED != 0 && judge_writing(address(dentry)) {
+    let behind = || behind(address(file));
+    if prot & PROT_WRITE != 0 && flags & MAP_SHARED != 0 && judge_writing(address(dentry), behind) {
         return errno_eacces();
     }
     if prot & PROT_EXEC == 0 || in_exec() && is_expected_in_exec(address(dentry)) {
         return 0;
     }
-    if judge_code(address(dentry), Operation::Map.bit()) {
+    if judge_code(address(dentry), Operation::Map.bit(), behind) {
         return errno_eacces();
     }
     0
@@ -103,19 +106,26 @@ pub fn file_mprotect(ctx: LsmContext) -> i32 {
         return 0;
     }
     let mut dentry = address(load(file, &FILE_DENTRY));
-    if load::<u32>(file, &FILE_MODE) & NOACCOUNT != 0 && BACKING_PATH.is_present() {
-        // A mapping of an overlay file is one of its backing file, which remembers
-        // the path that was opened.
-        dentry = peek(address(file) + BACKING_PATH.get() as u64);
+    // A mapping of an overlay file is one of the file behind it.
+    let is_behind = is_behind_another(file);
+    if is_behind {
+        dentry = opened_by(address(file));
     }
+    let behind = || {
+        if is_behind {
+            dentry_of(address(file))
+        } else {
+            0
+        }
+    };
     let shared = load::<u64>(vma, &VMA_FLAGS) & VM_SHARED != 0;
-    if prot & PROT_WRITE != 0 && shared && judge_writing(dentry) {
+    if prot & PROT_WRITE != 0 && shared && judge_writing(dentry, behind) {
         return errno_eacces();
     }
     if prot & PROT_EXEC == 0 || in_exec() {
         return 0;
     }
-    if judge_code(dentry, Operation::Map.bit()) {
+    if judge_code(dentry, Operation::Map.bit(), behind) {
         return errno_eacces();
     }
     0

@@ -29,7 +29,7 @@ pub fn judge_by_name(rules: &Rules, sk: u64, op: Operation) -> bool {
     let dentry: u64 = peek(sk + UNIX_DENTRY.get() as u64);
     if dentry != 0 {
         let rows = walk(rules, dentry, Automaton::Files);
-        return judge_file(rules, rows, Automaton::Files, op.bit(), dentry);
+        return judge_file(rules, rows, Automaton::Files, op.bit(), dentry, || 0);
     }
     let name: u64 = peek(sk + UNIX_ADDRESS.get() as u64);
     if name == 0 {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use bartizan_abi::fields::{ABSENT, FIELDS};
+use bartizan_abi::fields::{ABSENT, FIELDS, Field, Need};
 use bartizan_abi::hooks::HOOKS;
 use bartizan_policy::enforceable::Gaps;
 use bartizan_policy::kernel_features::KernelFeatures;
@@ -91,7 +91,7 @@ fn offsets(types: &Types<'_>) -> Result<Vec<(&'static str, u64)>, LoadError> {
         let value = match types.bit_offset(field.structure, field.member) {
             Ok(bits) if field.bits => bits,
             Ok(bits) => bits / 8,
-            Err(_) if !field.required => ABSENT,
+            Err(_) if !is_needed(field, &all) => ABSENT,
             Err(error) => return Err(LoadError::Structures(error)),
         };
         if let Some(expected) = field.fixed
@@ -111,9 +111,29 @@ fn offsets(types: &Types<'_>) -> Result<Vec<(&'static str, u64)>, LoadError> {
     Ok(all)
 }
 
+/// Whether a kernel in which these fields were found must have another.
+fn is_needed(field: &Field, found: &[(&str, u64)]) -> bool {
+    match field.need {
+        Need::Always => true,
+        Need::Never => false,
+        Need::Without(other) => found.contains(&(other, ABSENT)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_of_two_fields_is_enough() {
+        let fields = |need| FIELDS.iter().filter(move |field| field.need == need);
+        let [field] = fields(Need::Without("BACKING_PATH")).collect::<Vec<_>>()[..] else {
+            panic!("there is one");
+        };
+        assert!(fields(Need::Never).any(|other| other.global == "BACKING_PATH"));
+        assert!(is_needed(field, &[("BACKING_PATH", ABSENT)]));
+        assert!(!is_needed(field, &[("BACKING_PATH", 64)]));
+    }
 
     fn without(missing: &[&str]) -> Option<String> {
         described(&Gaps::new(|hook| !missing.contains(&hook)).unwrap())

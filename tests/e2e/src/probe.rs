@@ -10,9 +10,11 @@
 //! work before the one that is judged answers with a sentence.
 
 mod attempt;
+mod crowd;
 mod descriptor;
 mod hammer;
 mod interpreter;
+mod mounted;
 mod operation;
 mod outside;
 mod restricted;
@@ -25,13 +27,14 @@ use std::process::{Child, ExitCode};
 use anyhow::{Context as _, Result};
 use rustix::io::Errno;
 
-pub(crate) use attempt::{SECRET, TOOL, VAULT};
+pub(crate) use attempt::{DELETED, SECRET, TOOL, VAULT};
 pub(crate) use descriptor::{GIVER, KEPT};
 pub(crate) use hammer::counted;
-pub(crate) use interpreter::THROUGH_INTERPRETER;
+pub(crate) use interpreter::{LIBRARY, THROUGH_INTERPRETER};
 pub(crate) use operation::{MOVED, OWNER};
 pub(crate) use outside::OUTSIDE;
 pub(crate) use socket::{ABSTRACT_PEER, PEER};
+pub(crate) use uring::PRIVATE;
 
 /// Operations behind it are done over and over, see [`hammer`].
 pub(crate) const HAMMER: [&str; 2] = ["probe", "hammer"];

@@ -61,7 +61,7 @@ enum Content {
 impl Image {
     /// A tree with busybox, an init and the kernel's modules for channels and overlayfs.
     pub(crate) fn new(kernel: &Kernel) -> Result<Self> {
-        let modules = ["virtio_pci", "virtio_console", "overlay"];
+        let modules = ["virtio_pci", "virtio_console", "overlay", "binfmt_misc"];
         let mut image = Self::with_init(kernel, INIT, &modules)?;
         image.text("/etc/passwd", 0o644, ACCOUNTS);
         image.text("/etc/group", 0o644, GROUPS);

@@ -5,6 +5,7 @@ use std::fs;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
 use std::process::Command;
@@ -31,6 +32,7 @@ spec:
   process:
     deny:
       - { name: no-tool, paths: [/bin/tool, /bin/dynamic] }
+      - { name: no-library, paths: [/lib/denied.so, /usr/lib/denied.so] }
       - { name: no-script, paths: [/bin/denied-script] }
   network:
     default: Deny
@@ -41,7 +43,7 @@ spec:
       - { sockets: [Raw] }
   files:
     deny:
-      - { name: no-reading, paths: [/data/secret], operations: [Read] }
+      - { name: no-reading, paths: [/data/secret, /data/deleted], operations: [Read] }
       - { name: nothing-at-all, paths: [/data/vault/**] }
       - { name: not-by-heirs, paths: [/data/kept], operations: [Write], from: [/bin/good] }
 ";
@@ -49,11 +51,30 @@ spec:
 /// The case that makes all of these attempts.
 pub(super) const NAMES: &str = "bypass/no_other_name_leads_around_a_rule";
 
+/// The case about capabilities.
+pub(super) const CREDENTIALS: &str = "bypass/no_credentials_bring_a_capability_back";
+
+/// Attempts that take a capability which is denied.
+pub(super) const CAPABLE: [Technique; 3] = [
+    (
+        "uring-private",
+        "a file that takes `DAC_OVERRIDE`, opened by `IORING_OP_OPENAT`",
+    ),
+    (
+        "uring-private-by-worker",
+        "the same, done by a worker thread",
+    ),
+    (
+        "uring-private-by-personality",
+        "the same with credentials that the ring has kept (`IORING_REGISTER_PERSONALITY`)",
+    ),
+];
+
 /// The copy of the probe that makes the attempts.
 const CALLER: &str = "/bin/probe";
 
 /// Attempts that are refused with EACCES, by rule. One container makes all of a group.
-pub(super) const REFUSED: [(&str, &[Technique]); 5] = [
+pub(super) const REFUSED: [(&str, &[Technique]); 6] = [
     (
         "no-reading",
         &[
@@ -94,6 +115,43 @@ pub(super) const REFUSED: [(&str, &[Technique]); 5] = [
                 "a move into a cgroup below the container's",
             ),
             ("read-thread", "another thread"),
+            (
+                "read-deleted",
+                "an `O_PATH` descriptor, opened again when the file was removed",
+            ),
+            (
+                "mounted-moved",
+                "a tree that `open_tree` cloned, moved to a place with `move_mount`",
+            ),
+            (
+                "mounted-read-only",
+                "a bind mount, made read-only with `MS_REMOUNT`",
+            ),
+            (
+                "mounted-for-others",
+                "a mount whose files have other owners (`MOUNT_ATTR_IDMAP`)",
+            ),
+            (
+                "mounted-in-another-root",
+                "`/proc/PID/root` of a process that has its directory at another place",
+            ),
+            (
+                "mounted-overlay",
+                "an overlay whose lower layer its directory is",
+            ),
+            (
+                "mounted-overlay-as-root-of-a-namespace",
+                "the same in a new user namespace, without any privilege",
+            ),
+            (
+                "mounted-overlay-copied-up",
+                "the same, with a layer above to which it is copied when it is opened for writing",
+            ),
+            ("crowd-forks", "500 processes that fork one another"),
+            (
+                "crowd-read-while-renamed",
+                "while two other directories change places all the time",
+            ),
             ("link", "a hard link to a name that no rule knows"),
             ("rename", "a move to a name that no rule knows"),
             (
@@ -139,6 +197,10 @@ pub(super) const REFUSED: [(&str, &[Technique]); 5] = [
             ),
             ("vault-list", "a directory below it, listed"),
             (
+                "mounted-overlay-of-the-vault",
+                "a file in it, written through an overlay whose upper layer it is",
+            ),
+            (
                 "vault-create-in-bind-mount",
                 "something made in it through a bind mount",
             ),
@@ -181,7 +243,36 @@ pub(super) const REFUSED: [(&str, &[Technique]); 5] = [
                 "loader",
                 "the dynamic loader: `ld-linux-x86-64.so.2 PROGRAM`",
             ),
+            (
+                "crowd-exec-by-threads",
+                "four threads that each want the process to become it",
+            ),
+            (
+                "misc",
+                "`binfmt_misc`: a kind of files whose interpreter it is",
+            ),
+            (
+                "misc-opened-before",
+                "the same, with the interpreter opened when the kind was made known",
+            ),
+            (
+                "mounted-overlay-exec",
+                "an overlay whose lower layer its directory is",
+            ),
+            ("mounted-overlay-map", "the same, mapped as a loader does"),
+            (
+                "mounted-overlay-protect",
+                "the same, mapped for reading and made executable by `mprotect`",
+            ),
+            ("mounted-overlay-loader", "the same by the dynamic loader"),
         ],
+    ),
+    (
+        "no-library",
+        &[(
+            "preload",
+            "a library by `LD_PRELOAD`; the program goes on without it",
+        )],
     ),
     (
         "no-script",
@@ -202,12 +293,16 @@ pub(super) const REFUSED: [(&str, &[Technique]); 5] = [
                 "the same, mapped for reading and made writable by `mprotect`",
             ),
             ("inherited-truncate", "the same, cut by `ftruncate`"),
+            (
+                "inherited-taken",
+                "one that is not inherited, taken from its owner by `pidfd_getfd`",
+            ),
         ],
     ),
 ];
 
 /// Attempts that are refused with EPERM, by the default of the network.
-pub(super) const NOT_PERMITTED: [Technique; 8] = [
+pub(super) const NOT_PERMITTED: [Technique; 19] = [
     (
         "fast-open",
         "TCP fast open: `sendmsg` with `MSG_FASTOPEN` connects",
@@ -232,6 +327,32 @@ pub(super) const NOT_PERMITTED: [Technique; 8] = [
         "raw-without-family",
         "an address whose family is 0, which raw IPv6 sockets take for theirs",
     ),
+    (
+        "send-without-family",
+        "the same to a UDP socket, which takes it for IPv4",
+    ),
+    ("bind-without-family", "the same, to bind a TCP socket to"),
+    (
+        "send-many",
+        "`sendmmsg` of a message that is allowed and one that isn't",
+    ),
+    (
+        "connect-again",
+        "a UDP socket that is connected to where it may be, and then to somewhere else",
+    ),
+    (
+        "connect-after-unspec",
+        "the same, disconnected (`AF_UNSPEC`) in between",
+    ),
+    ("connect-mapped", "an IPv4-mapped IPv6 address"),
+    ("connect-scoped", "a link-local IPv6 address with a scope"),
+    ("connect-multipath", "MPTCP"),
+    ("socket-vsock", "a socket to the hypervisor (`AF_VSOCK`)"),
+    ("socket-packet", "a packet socket"),
+    (
+        "socket-smc",
+        "`AF_SMC`, which makes TCP connections of its own",
+    ),
     ("unix-abstract", "a Unix socket by an abstract name"),
     ("uring-connect", "`IORING_OP_CONNECT`"),
 ];
@@ -253,6 +374,7 @@ pub(super) fn cases() -> Vec<Case> {
             passed_descriptors,
         ),
         Case::new(NAMES, no_other_name_leads_around),
+        Case::new(CREDENTIALS, no_credentials_lead_around),
         Case::new(
             "bypass/unmanaged_processes_notice_nothing",
             unmanaged_notice_nothing,
@@ -274,6 +396,7 @@ fn start(context: &Context) -> Result<(Root, Container)> {
     root.script("/bin/script-of-tool", "#!/bin/tool probe\n")?;
     root.script("/bin/good-script", "#!/bin/good probe\n")?;
     root.file(SECRET)?;
+    root.file(probe::DELETED)?;
     root.file(probe::KEPT)?;
     root.file(&format!("{VAULT}/file"))?;
     root.directory(&format!("{VAULT}/inside"))?;
@@ -301,6 +424,8 @@ fn dynamic_programs(root: &Root) -> Result<()> {
             }
         }
     }
+    let library = Path::new("/lib/x86_64-linux-gnu/libc.so.6");
+    root.copy(library, probe::LIBRARY)?;
     root.copy(Path::new("/opt/host/true"), "/bin/dynamic")?;
     root.copy(Path::new("/opt/host/true"), "/bin/good-dynamic")
 }
@@ -317,6 +442,10 @@ fn no_other_name_leads_around(context: &Context) -> Result<()> {
         .chain(NOT_PERMITTED.iter().map(|(name, _)| (*name, Errno::PERM)))
         .map(|(name, errno)| (name, errno.raw_os_error()));
     for (name, expected) in expected.chain(ALLOWED.iter().map(|name| (*name, 0))) {
+        if name == "mounted-for-others" && !can_map_owners() {
+            println!("skipped: {name}, as this kernel can't map owners in tmpfs");
+            continue;
+        }
         match container.perform(CALLER, &["attempt", name]) {
             Ok(errno) if errno == expected => {}
             Ok(errno) => {
@@ -371,6 +500,44 @@ fn no_other_name_leads_around(context: &Context) -> Result<()> {
     } else {
         bail!("{}", mistakes.join("\n"))
     }
+}
+
+/// tmpfs, on which the container's root is, can have other owners in a mount since 6.3.
+fn can_map_owners() -> bool {
+    let system = rustix::system::uname();
+    let release = system.release().to_string_lossy();
+    let mut numbers = release.split('.').map(str::parse::<u32>);
+    let version = [(); 2].map(|()| numbers.next().and_then(Result::ok));
+    version >= [Some(6), Some(3)]
+}
+
+/// What takes a capability, with credentials that are not the task's own or in a task that
+/// isn't the program's.
+fn no_credentials_lead_around(context: &Context) -> Result<()> {
+    let root = Root::new(context.scratch.join("root"))?;
+    root.program(CALLER)?;
+    root.file(probe::PRIVATE)?;
+    let nobody_but_its_owner = fs::Permissions::from_mode(0o600);
+    fs::set_permissions(root.outside(probe::PRIVATE), nobody_but_its_owner)?;
+    let policy = context.scratch.join("policy.yaml");
+    let mut answers = Vec::new();
+    for capabilities in ["SYS_CHROOT", "DAC_OVERRIDE, DAC_READ_SEARCH"] {
+        let text = format!(
+            "apiVersion: bartizan.dev/v1alpha1\nkind: SecurityPolicy\n\
+             metadata: {{ name: powers, namespace: test }}\nspec: {{ selector: {{}}, \
+             mode: Enforce, capabilities: {{ deny: [{{ capabilities: [{capabilities}] }}] }} }}\n"
+        );
+        fs::write(&policy, text)?;
+        let mut container =
+            Container::start(context, &policy, &Identity::default(), &root, CALLER)?;
+        for (name, _) in CAPABLE {
+            answers.push(container.perform(CALLER, &["attempt", name])?);
+        }
+        container.finish()?;
+    }
+    let denied = Errno::ACCESS.raw_os_error();
+    ensure!(answers == [0, 0, 0, denied, denied, denied], "{answers:?}");
+    Ok(())
 }
 
 /// What the container must not read, and what it may, sent by somebody outside.

@@ -152,6 +152,10 @@ fn groups() -> Vec<Group> {
                     "Running a denied program",
                     "As for files, by `bprm_check_security`; mapping it executable is running it.",
                 ),
+                "no-library" => (
+                    "Mapping a denied library",
+                    "What is mapped executable is judged as a program is.",
+                ),
                 "no-script" => (
                     "Running a denied script",
                     "A script and its interpreter are both judged.",
@@ -176,6 +180,13 @@ fn groups() -> Vec<Group> {
         answer: "`EPERM`",
         case: bypass::NAMES,
         techniques: bypass::NOT_PERMITTED.to_vec(),
+    });
+    groups.push(Group {
+        title: "A denied capability",
+        how: "The kernel asks for it with the credentials that are used, in whichever task uses them.",
+        answer: "`EACCES`",
+        case: bypass::CREDENTIALS,
+        techniques: bypass::CAPABLE.to_vec(),
     });
     groups.push(Group {
         title: "Leaving the container's cgroup",

@@ -9,16 +9,17 @@ use std::process::Command;
 
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
-use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
 use rustix::mount::{self, OpenTreeFlags};
 use rustix::process;
 use rustix::thread::UnshareFlags;
 
-use super::operation::{exec, map};
+use super::operation::{exec, map, protect};
 use super::{Failure, answered, setup};
 
 /// A file that must not be read.
 pub(crate) const SECRET: &str = "/data/secret";
+/// Another, which may be removed.
+pub(crate) const DELETED: &str = "/data/deleted";
 /// A directory in which nothing may be done.
 pub(crate) const VAULT: &str = "/data/vault";
 /// A program that must not be run.
@@ -107,6 +108,14 @@ pub(super) fn perform(name: &str) -> Result<(), Failure> {
         "read-nested-cgroup" => {
             nested_cgroup()?;
             read(SECRET)
+        }
+        "read-deleted" => {
+            let handle = setup(
+                "open a path",
+                fs::open(DELETED, OFlags::PATH, Mode::empty()),
+            )?;
+            setup("unlink", fs::unlink(DELETED))?;
+            read(&format!("/proc/self/fd/{}", handle.as_raw_fd()))
         }
         "read-thread" => std::thread::spawn(|| read(SECRET))
             .join()
@@ -236,21 +245,13 @@ fn perform_exec(name: &str) -> Result<(), Failure> {
             "open",
             fs::open(TOOL, OFlags::RDONLY, Mode::empty()),
         )?),
-        "map-then-protect" => {
-            let tool = setup("open", fs::open(TOOL, OFlags::RDONLY, Mode::empty()))?;
-            let (page, flags) = (4096, MapFlags::PRIVATE);
-            // SAFETY: a new private mapping where the kernel likes.
-            let mapped = unsafe {
-                rustix::mm::mmap(std::ptr::null_mut(), page, ProtFlags::READ, flags, &tool, 0)
-            };
-            let mapped = setup("map", mapped)?;
-            let wanted = MprotectFlags::READ | MprotectFlags::EXEC;
-            // SAFETY: the page that was just mapped, which nobody else knows of.
-            unsafe { rustix::mm::mprotect(mapped, page, wanted)? };
-            Ok(())
-        }
+        "map-then-protect" => protect(setup(
+            "open",
+            fs::open(TOOL, OFlags::RDONLY, Mode::empty()),
+        )?),
         "exec-interpreter" => super::interpreter::run(),
         leave if leave.starts_with("leave") => super::outside::perform(leave),
+        mounted if mounted.starts_with("mounted-") => super::mounted::perform(mounted),
         uring if uring.starts_with("uring-") => super::uring::perform(uring),
         "tmpfile-link" => {
             let flags = OFlags::TMPFILE | OFlags::RDWR;
@@ -264,14 +265,13 @@ fn perform_exec(name: &str) -> Result<(), Failure> {
         "inherited-protect-shared" => super::descriptor::inherit("protect-shared"),
         "inherited-map-private" => super::descriptor::inherit("map-private"),
         "inherited-truncate" => super::descriptor::inherit("truncate"),
-        "fast-open" | "fast-open-mapped" | "fast-open-datagram" | "listen-unbound"
-        | "raw-without-family" | "unix-path-of-link" | "unix-abstract" | "unix-pair" => {
-            super::socket::attempt(name)
-        }
+        "inherited-taken" => super::descriptor::inherit("take"),
+        "preload" => super::interpreter::preload(),
+        "misc" | "misc-opened-before" => super::interpreter::misc(name),
+        crowd if crowd.starts_with("crowd-") => super::crowd::perform(crowd),
         "loader" => loader("/bin/dynamic"),
         "loader-of-good" => loader("/bin/good-dynamic"),
-        other => super::restricted::perform(other)
-            .unwrap_or_else(|| Err(Failure::Setup(format!("no attempt {other}")))),
+        other => super::restricted::perform(other).unwrap_or_else(|| super::socket::attempt(other)),
     }
 }
 
@@ -324,7 +324,7 @@ fn nested_cgroup() -> Result<(), Failure> {
 }
 
 /// Runs a program through the dynamic loader; EACCES if it couldn't be mapped.
-fn loader(program: &str) -> Result<(), Failure> {
+pub(super) fn loader(program: &str) -> Result<(), Failure> {
     let child = Command::new("/lib64/ld-linux-x86-64.so.2")
         .arg(program)
         .output();

@@ -10,6 +10,7 @@ use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{self, Errno, FdFlags};
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
 use rustix::net::{self, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+use rustix::process::{self, PidfdFlags, PidfdGetfdFlags};
 
 use super::{Failure, answered, setup};
 
@@ -41,6 +42,9 @@ pub(super) fn use_inherited(attempt: &str, number: &str) -> Result<(), Failure> 
     let number = number
         .parse()
         .map_err(|_not_one| Failure::Setup(format!("no descriptor {number}")))?;
+    if attempt == "take" {
+        return take(number);
+    }
     // SAFETY: the number of a descriptor that the parent has left open.
     let kept = unsafe { BorrowedFd::borrow_raw(number) };
     let both = ProtFlags::READ | ProtFlags::WRITE;
@@ -57,6 +61,21 @@ pub(super) fn use_inherited(attempt: &str, number: &str) -> Result<(), Failure> 
         other => return Err(Failure::Setup(format!("no attempt {other}"))),
     }
     .map_err(Failure::from)
+}
+
+/// Takes a descriptor of the parent's by `pidfd_getfd`.
+fn take(number: i32) -> Result<(), Failure> {
+    let parent = process::getppid().ok_or_else(|| Failure::Setup("no parent".to_owned()))?;
+    let parent = setup(
+        "pidfd_open",
+        process::pidfd_open(parent, PidfdFlags::empty()),
+    )?;
+    drop(process::pidfd_getfd(
+        &parent,
+        number,
+        PidfdGetfdFlags::empty(),
+    )?);
+    Ok(())
 }
 
 fn map(

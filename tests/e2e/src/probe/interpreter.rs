@@ -1,4 +1,5 @@
-//! A program made for its ELF interpreter, which is the program that is meant.
+//! Programs that are run as part of another: as its ELF interpreter, as that of files of a
+//! kind of one's own (`binfmt_misc`), or as a library.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,9 +8,12 @@ use std::path::Path;
 use std::process::Command;
 
 use rustix::io::Errno;
+use rustix::mount::{MountFlags, mount};
+use rustix::thread::UnshareFlags;
 
-use super::attempt::TOOL;
-use super::{Failure, NOTHING};
+use super::attempt::{TOOL, unshare};
+use super::operation::exec;
+use super::{Failure, NOTHING, setup};
 
 /// The program that is made.
 pub(crate) const THROUGH_INTERPRETER: &str = "/tmp/through-interpreter";
@@ -32,6 +36,48 @@ pub(super) fn run() -> Result<(), Failure> {
         _ if status.success() => Ok(()),
         _ => Err(Failure::Setup(format!("it ended with {status}"))),
     }
+}
+
+/// A library that may not be mapped.
+pub(crate) const LIBRARY: &str = "/lib/denied.so";
+
+/// Has the dynamic loader map [`LIBRARY`] into a program that may be run. It goes on without.
+pub(super) fn preload() -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::Setup(format!("run: {error}"));
+    let mut command = Command::new("/bin/good-dynamic");
+    let output = command
+        .env("LD_PRELOAD", LIBRARY)
+        .output()
+        .map_err(failed)?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    match output.status.code() {
+        Some(0) if complaint.is_empty() => Ok(()),
+        Some(0) if complaint.contains("failed to map segment") => Err(Errno::ACCESS.into()),
+        _ => Err(Failure::Setup(format!("{}: {complaint}", output.status))),
+    }
+}
+
+/// Makes [`TOOL`] the interpreter of a kind of files, and runs one. With `misc-opened-before`
+/// the kernel opens it when it is told of the kind (the flag `F`).
+pub(super) fn misc(name: &str) -> Result<(), Failure> {
+    const KINDS: &str = "/tmp/kinds";
+    let at = Path::new("/tmp").join(name);
+    let failed = |error: std::io::Error| Failure::Setup(format!("{name}: {error}"));
+    unshare(UnshareFlags::NEWNS)?;
+    fs::create_dir_all(KINDS).map_err(failed)?;
+    let flags = MountFlags::empty();
+    setup("mount", mount("none", KINDS, "binfmt_misc", flags, None))?;
+    let (magic, flags) = match name {
+        "misc" => ("BARTIZAN", ""),
+        _ => ("BEFORE", "F"),
+    };
+    let kind = format!(":{name}:M::{magic}::{TOOL}:{flags}");
+    fs::write(Path::new(KINDS).join("register"), kind).map_err(failed)?;
+    fs::write(&at, magic).map_err(failed)?;
+    fs::set_permissions(&at, fs::Permissions::from_mode(0o755)).map_err(failed)?;
+    let answer = exec(&at);
+    fs::write(Path::new(KINDS).join(name), "-1").map_err(failed)?;
+    answer
 }
 
 /// An ELF file with an interpreter and nothing to run.

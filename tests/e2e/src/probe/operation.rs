@@ -16,7 +16,7 @@ use bartizan_policy::operation::{Name, Object};
 use bartizan_policy::request::parse_request;
 use rustix::fs::{self, AtFlags, CWD, FileType, MemfdFlags, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mm::{MapFlags, ProtFlags};
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
 use rustix::net::{self, AddressFamily, SocketType};
 use rustix::process::{Gid, Uid};
 
@@ -166,6 +166,19 @@ pub(super) fn map(file: impl AsFd) -> Result<(), Failure> {
             0,
         )?
     };
+    Ok(())
+}
+
+/// Maps the first page of a file for reading, and then makes it executable.
+pub(super) fn protect(file: impl AsFd) -> Result<(), Failure> {
+    let (page, flags) = (4096, MapFlags::PRIVATE);
+    // SAFETY: a new private mapping where the kernel likes.
+    let mapped =
+        unsafe { rustix::mm::mmap(std::ptr::null_mut(), page, ProtFlags::READ, flags, file, 0) };
+    let mapped = setup("map", mapped)?;
+    let wanted = MprotectFlags::READ | MprotectFlags::EXEC;
+    // SAFETY: the page that was just mapped, which nobody else knows of.
+    unsafe { rustix::mm::mprotect(mapped, page, wanted)? };
     Ok(())
 }
 

@@ -51,7 +51,7 @@ pub(super) fn perform(name: &str) -> Option<Result<(), Failure>> {
 }
 
 /// The answer of a raw system call.
-fn called(result: libc::c_long) -> Result<libc::c_long, Errno> {
+pub(super) fn called(result: libc::c_long) -> Result<libc::c_long, Errno> {
     if result >= 0 {
         return Ok(result);
     }
@@ -182,14 +182,16 @@ fn fsopen_as_32_bit() -> Result<OwnedFd, Failure> {
 }
 
 /// Another process of the container that waits until it is killed.
-struct Other(Child);
+pub(super) struct Other(Child);
 
 impl Other {
-    fn start() -> Result<Self, Failure> {
+    /// Starts it, prepared in some way.
+    pub(super) fn start(prepare: impl FnOnce(&mut Command)) -> Result<Self, Failure> {
         let program = std::env::current_exe();
         let program = program.map_err(|error| Failure::Setup(error.to_string()))?;
         let mut command = Command::new(program);
-        let command = command.args(SERVE).stdin(Stdio::piped());
+        command.args(SERVE).stdin(Stdio::piped());
+        prepare(&mut command);
         let child = command.stdout(Stdio::piped()).spawn();
         let failed = |error: std::io::Error| Failure::Setup(format!("start another: {error}"));
         let mut other = Self(child.map_err(failed)?);
@@ -201,7 +203,7 @@ impl Other {
         Ok(other)
     }
 
-    fn id(&self) -> i32 {
+    pub(super) fn id(&self) -> i32 {
         self.0.id().cast_signed()
     }
 }
@@ -215,7 +217,7 @@ impl Drop for Other {
 }
 
 fn trace(how: &str) -> Result<(), Failure> {
-    let other = Other::start()?;
+    let other = Other::start(|_| {})?;
     let id = other.id();
     let none = ptr::null_mut::<libc::c_void>();
     match how {
@@ -286,7 +288,7 @@ fn copy_memory(call: libc::c_long, id: i32) -> libc::c_long {
 
 /// What everybody may read of other processes, and of itself.
 fn proc(how: &str) -> Result<(), Failure> {
-    let other = Other::start()?;
+    let other = Other::start(|_| {})?;
     match how {
         "of-others" => {
             for file in ["stat", "status", "maps", "environ", "cmdline"] {

@@ -1,6 +1,7 @@
 //! Operations on sockets with an address or a name.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::io::IoSlice;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use bartizan_abi::op::Operation;
@@ -8,7 +9,8 @@ use bartizan_policy::operation::{Name, UnixSocket};
 use rustix::io::Errno;
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::{
-    self, AddressFamily, RawProtocol, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+    self, AddressFamily, MMsgHdr, RawProtocol, SendAncillaryBuffer, SendFlags, SocketAddrAny,
+    SocketAddrUnix, SocketFlags, SocketType,
 };
 
 use super::{Failure, setup};
@@ -42,6 +44,59 @@ pub(super) fn attempt(name: &str) -> Result<(), Failure> {
             net::listen(&socket(AddressFamily::INET, SocketType::STREAM)?, 1)?;
         }
         "raw-without-family" => raw_without_family()?,
+        "send-without-family" => {
+            let socket = socket(AddressFamily::INET, SocketType::DGRAM)?;
+            send_to(&socket, &ipv4(libc::AF_UNSPEC, DENIED))?;
+        }
+        "bind-without-family" => {
+            let socket = socket(AddressFamily::INET, SocketType::STREAM)?;
+            let any = ipv4(libc::AF_UNSPEC, Ipv4Addr::UNSPECIFIED);
+            // SAFETY: an address with its length.
+            let bound =
+                unsafe { libc::bind(socket.as_raw_fd(), (&raw const any).cast(), length_of(&any)) };
+            failed_if(bound < 0)?;
+        }
+        "send-many" => send_many(send)?,
+        "connect-again" | "connect-after-unspec" => {
+            let socket = socket(AddressFamily::INET, SocketType::DGRAM)?;
+            setup(
+                "connect",
+                net::connect(&socket, &SocketAddr::from((connect, 9))),
+            )?;
+            if name == "connect-after-unspec" {
+                setup("disconnect", net::connect_unspec(&socket))?;
+            }
+            net::connect(&socket, &SocketAddr::from((DENIED, 9)))?;
+        }
+        "connect-mapped" => {
+            let socket = socket(AddressFamily::INET6, SocketType::STREAM)?;
+            net::connect(&socket, &SocketAddr::from((DENIED.to_ipv6_mapped(), 9)))?;
+        }
+        "connect-scoped" => {
+            let local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+            let to = SocketAddrV6::new(local, 9, 0, LOOPBACK);
+            net::connect(&socket(AddressFamily::INET6, SocketType::STREAM)?, &to)?;
+        }
+        "connect-multipath" => {
+            // Counts as TCP.
+            let protocol = net::Protocol::from_raw(RawProtocol::new(262).expect("it is not 0"));
+            let flags = SocketFlags::NONBLOCK;
+            let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
+            let socket = setup(
+                "socket",
+                net::socket_with(family, kind, flags, Some(protocol)),
+            )?;
+            net::connect(&socket, &SocketAddr::from((DENIED, 9)))?;
+        }
+        "socket-vsock" => drop(net::socket(AddressFamily::VSOCK, SocketType::STREAM, None)?),
+        "socket-packet" => drop(net::socket(AddressFamily::PACKET, SocketType::RAW, None)?),
+        "socket-smc" => {
+            drop(net::socket(
+                AddressFamily::from_raw(AF_SMC),
+                SocketType::STREAM,
+                None,
+            )?);
+        }
         "unix-path-of-link" => {
             setup("symlink", rustix::fs::symlink(PEER, "/tmp/peer-link"))?;
             let address = setup("name", SocketAddrUnix::new("/tmp/peer-link"))?;
@@ -65,6 +120,12 @@ pub(super) fn attempt(name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Nothing may be done with this one.
+const DENIED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
+/// The number of `lo` in every network namespace.
+const LOOPBACK: u32 = 1;
+const AF_SMC: u16 = 43;
+
 fn raw_without_family() -> Result<(), Failure> {
     // For experiments (RFC 3692).
     let protocol = rustix::net::Protocol::from_raw(RawProtocol::new(253).expect("it is not 0"));
@@ -85,9 +146,67 @@ fn raw_without_family() -> Result<(), Failure> {
             28,
         )
     };
-    if sent < 0 {
-        let error = std::io::Error::last_os_error();
-        return Err(Errno::from_io_error(&error).unwrap_or(Errno::IO).into());
+    Ok(failed_if(sent < 0)?)
+}
+
+/// An IPv4 address as system calls take it, whatever its family says.
+fn ipv4(family: i32, address: Ipv4Addr) -> libc::sockaddr_in {
+    libc::sockaddr_in {
+        sin_family: libc::sa_family_t::try_from(family).unwrap_or_default(),
+        sin_port: 9_u16.to_be(),
+        sin_addr: libc::in_addr {
+            s_addr: u32::from(address).to_be(),
+        },
+        sin_zero: [0; 8],
+    }
+}
+
+fn length_of<T>(value: &T) -> libc::socklen_t {
+    size_of_val(value).try_into().unwrap_or_default()
+}
+
+/// What the last call said if it has failed.
+fn failed_if(failed: bool) -> Result<(), Errno> {
+    if !failed {
+        return Ok(());
+    }
+    let error = std::io::Error::last_os_error();
+    Err(Errno::from_io_error(&error).unwrap_or(Errno::IO))
+}
+
+fn send_to(socket: &OwnedFd, to: &libc::sockaddr_in) -> Result<(), Errno> {
+    let (to, length) = (std::ptr::from_ref(to), length_of(to));
+    // SAFETY: a byte, and an address with its length.
+    let sent = unsafe {
+        libc::sendto(
+            socket.as_raw_fd(),
+            c"x".as_ptr().cast(),
+            1,
+            0,
+            to.cast(),
+            length,
+        )
+    };
+    failed_if(sent < 0)
+}
+
+/// `sendmmsg`: a message that may be sent, and one that may not. What there is to say of the
+/// second is kept for the next call.
+fn send_many(allowed: Ipv4Addr) -> Result<(), Failure> {
+    let socket = socket(AddressFamily::INET, SocketType::DGRAM)?;
+    let addresses = [allowed, DENIED].map(|address| SocketAddr::from((address, 9)).as_any());
+    let send = |addresses: &[SocketAddrAny]| {
+        let byte = [IoSlice::new(b"x")];
+        let mut controls = [(); 2].map(|()| SendAncillaryBuffer::default());
+        let mut messages: Vec<_> = addresses
+            .iter()
+            .zip(&mut controls)
+            .map(|(address, control)| MMsgHdr::new_with_addr(address, &byte, control))
+            .collect();
+        net::sendmmsg(&socket, &mut messages, SendFlags::empty())
+    };
+    if setup("send", send(&addresses))? == 1 {
+        send(&addresses[1..])?;
     }
     Ok(())
 }

@@ -31,6 +31,9 @@ pub(super) fn perform(name: &str) -> Result<(), Failure> {
             let ring = IoUring::builder().setup_sqpoll(IDLE).build(2);
             return submit(ring, &open());
         }
+        "uring-private" | "uring-private-by-worker" | "uring-private-by-personality" => {
+            return open_private(name);
+        }
         "uring-rename" => opcode::RenameAt::new(HERE, secret, HERE, free).build(),
         "uring-link" => opcode::LinkAt::new(HERE, secret, HERE, free).build(),
         "uring-unlink" => opcode::UnlinkAt::new(HERE, inside).build(),
@@ -57,6 +60,26 @@ pub(super) fn perform(name: &str) -> Result<(), Failure> {
         other => return Err(Failure::Setup(format!("no attempt {other}"))),
     };
     submit(IoUring::new(2), &entry)
+}
+
+/// A file that root may open with a capability alone.
+pub(crate) const PRIVATE: &str = "/data/private";
+
+/// Opens [`PRIVATE`], with credentials that the ring has kept or a worker's.
+fn open_private(name: &str) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::Setup(format!("io_uring: {error}"));
+    let ring = IoUring::new(2).map_err(failed)?;
+    let path = name_of(PRIVATE)?;
+    let open = opcode::OpenAt::new(HERE, path.as_ptr()).build();
+    let open = match name {
+        "uring-private-by-personality" => {
+            let kept = ring.submitter().register_personality().map_err(failed)?;
+            open.personality(kept)
+        }
+        "uring-private-by-worker" => open.flags(Flags::ASYNC),
+        _ => open,
+    };
+    submit(Ok(ring), &open)
 }
 
 fn name_of(path: &str) -> Result<CString, Failure> {
