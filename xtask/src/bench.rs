@@ -39,6 +39,7 @@ use crate::setup::{self, Kernel, KernelLine, Package};
 use crate::totals::Totals;
 use crate::vm::{Image, Lines, Machine, Output, Timing};
 use plan::Plan;
+pub(crate) use policies::everything;
 use readings::Readings;
 
 const PROGRAM: &str = "cost";

@@ -15,6 +15,7 @@ use crate::guest::Guest;
 use crate::images::Images;
 use crate::scale::Scale;
 use crate::suite::Suite;
+use crate::throughput::Throughput;
 use crate::trial::Trial;
 use crate::{ebpf, generate, monitoring, setup};
 
@@ -60,6 +61,8 @@ enum Command {
     Bench(Bench),
     /// Run the long forms of tests under load in a real kernel; takes an hour and more
     Soak(Soak),
+    /// Measure whether processes that no policy is about get slower
+    Throughput(Throughput),
     /// Measure the operator with a large cluster that is made up
     Scale(Scale),
     /// Run the fuzzers for a bounded time
@@ -86,6 +89,7 @@ impl Cli {
             Command::Monitoring => return Ok(monitoring::check()?.status()),
             Command::Bench(bench) => return bench.run(),
             Command::Soak(soak) => return Ok(soak.run()?.status()),
+            Command::Throughput(throughput) => throughput.run()?,
             Command::Scale(scale) => return scale.run(),
             Command::Fuzz(fuzz) => say(format!("{} fuzz targets found nothing", fuzz.run()?)),
             Command::Test(suite) => return suite.run(),

@@ -30,6 +30,7 @@ mod prometheus;
 mod scale;
 mod setup;
 mod suite;
+mod throughput;
 mod totals;
 mod trial;
 mod vm;

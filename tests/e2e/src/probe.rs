@@ -16,6 +16,7 @@ mod hammer;
 mod interpreter;
 mod mounted;
 mod operation;
+mod other;
 mod outside;
 mod restricted;
 mod socket;
@@ -27,7 +28,7 @@ use std::process::{Child, ExitCode};
 use anyhow::{Context as _, Result};
 use rustix::io::Errno;
 
-pub(crate) use attempt::{DELETED, SECRET, TOOL, VAULT};
+pub(crate) use attempt::{DELETED, ODD, SECRET, TOOL, VAULT};
 pub(crate) use descriptor::{GIVER, KEPT};
 pub(crate) use hammer::counted;
 pub(crate) use interpreter::{LIBRARY, THROUGH_INTERPRETER};

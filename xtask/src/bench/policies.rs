@@ -175,7 +175,7 @@ pub(super) fn reading(name: &str) -> String {
 }
 
 /// A policy that needs every hook.
-pub(super) fn everything(name: &str) -> String {
+pub(crate) fn everything(name: &str) -> String {
     let ten = Files {
         rules: 10,
         globs: true,

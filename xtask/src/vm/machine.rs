@@ -17,7 +17,7 @@ use crate::setup::{self, Kernel, QEMU};
 /// How guest time passes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Timing {
-    /// Two CPUs as fast as they go.
+    /// CPUs as fast as they go.
     #[default]
     Parallel,
     /// One CPU that executes an instruction per nanosecond of guest time, so that clocks
@@ -32,6 +32,8 @@ pub(crate) struct Machine {
     pub(crate) timing: Timing,
     /// Besides what the image takes.
     pub(crate) memory_mib: u64,
+    /// CPUs, if time passes for all at once.
+    pub(crate) processors: u8,
     /// The kernel's `lsm=`.
     pub(crate) lsm: String,
     /// More words for the kernel's command line.
@@ -66,6 +68,7 @@ impl Machine {
             kernel,
             timing: Timing::default(),
             memory_mib: 1024,
+            processors: 2,
             lsm: "landlock,lockdown,yama,bpf".to_owned(),
             arguments: Vec::new(),
             time_limit: Duration::from_mins(5),
@@ -134,7 +137,10 @@ impl Machine {
         ]);
         command.args(["-cpu", "max", "-m", &memory.to_string()]);
         match self.timing {
-            Timing::Parallel => command.args(["-accel", "tcg,thread=multi", "-smp", "2"]),
+            Timing::Parallel => {
+                let processors = self.processors.to_string();
+                command.args(["-accel", "tcg,thread=multi", "-smp", &processors])
+            }
             Timing::Instructions => command.args([
                 "-accel",
                 "tcg,thread=single",

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use super::{Technique, bypass, cgroup, restrict};
+use super::{Technique, bypass, cgroup, names, restrict};
 
 /// How attempts of one kind are judged.
 struct Group {
@@ -19,7 +19,7 @@ struct Group {
 }
 
 /// Ways that have a case of their own: what is tried, how it is judged, the case.
-const SINGLE: [(&str, &str, &str); 20] = [
+const SINGLE: [(&str, &str, &str); 21] = [
     (
         "a descriptor that somebody outside opened, received by `SCM_RIGHTS`",
         "`file_receive` judges it as an open",
@@ -29,6 +29,11 @@ const SINGLE: [(&str, &str, &str); 20] = [
         "names of 1 to 255 bytes, and files 60 directories deep",
         "the walk compares every byte of every component; nothing is cut",
         "names/of_every_length_are_judged",
+    ),
+    (
+        "a file 200 directories deep, with a path longer than `PATH_MAX`",
+        "it has no name: `default: Deny` and rules about `/**` cover it",
+        names::FATHOMLESS,
     ),
     (
         "a file that is mounted, such as `/etc/hosts` or a key of a config map, by every operation",

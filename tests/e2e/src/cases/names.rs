@@ -1,9 +1,11 @@
 //! Long names and deep paths: the kernel reads these in other ways than short ones.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use bartizan_samples::Denial;
 
 use crate::case::{Case, Context};
 use crate::container::{Container, Identity, Root};
@@ -11,10 +13,14 @@ use crate::container::{Container, Identity, Root};
 const CALLER: &str = "/bin/probe";
 const EACCES: i32 = 13;
 
+/// The case about paths that are too long to be looked at.
+pub(super) const FATHOMLESS: &str =
+    "names/deeper_than_can_be_looked_at_are_covered_by_rules_for_all";
+
 pub(super) fn cases() -> Vec<Case> {
     let mut case = Case::new("names/of_every_length_are_judged", every_length);
     case.time_limit = Duration::from_mins(5);
-    vec![case]
+    vec![case, Case::new(FATHOMLESS, fathomless)]
 }
 
 /// A name of `length` bytes that ends in `end`.
@@ -50,18 +56,8 @@ fn every_length(context: &Context) -> Result<()> {
     for (path, _) in &expected {
         root.file(path)?;
     }
-    let policy = context.scratch.join("policy.yaml");
-    let spec = serde_json::json!({
-        "apiVersion": "bartizan.dev/v1alpha1",
-        "kind": "SecurityPolicy",
-        "metadata": { "name": "names", "namespace": "test" },
-        "spec": {
-            "selector": {},
-            "mode": "Enforce",
-            "files": { "deny": [{ "paths": patterns, "operations": ["Read"] }] },
-        },
-    });
-    fs::write(&policy, spec.to_string())?;
+    let rules = serde_json::json!({ "deny": [{ "paths": patterns, "operations": ["Read"] }] });
+    let policy = policy(context, &rules)?;
     let mut container = Container::start(context, &policy, &Identity::default(), &root, CALLER)?;
     let mut mistakes = Vec::new();
     for (path, expected) in &expected {
@@ -72,5 +68,40 @@ fn every_length(context: &Context) -> Result<()> {
     }
     container.finish()?;
     ensure!(mistakes.is_empty(), "{}", mistakes.join("\n"));
+    Ok(())
+}
+
+/// A policy about files.
+fn policy(context: &Context, rules: &serde_json::Value) -> Result<PathBuf> {
+    let policy = serde_json::json!({
+        "apiVersion": "bartizan.dev/v1alpha1",
+        "kind": "SecurityPolicy",
+        "metadata": { "name": "names", "namespace": "test" },
+        "spec": { "selector": {}, "mode": "Enforce", "files": rules },
+    });
+    let at = context.scratch.join("policy.yaml");
+    fs::write(&at, policy.to_string())?;
+    Ok(at)
+}
+
+/// Under a rule for what is below a directory, and under one for everything.
+fn fathomless(context: &Context) -> Result<()> {
+    let root = Root::new(context.scratch.join("root"))?;
+    root.program(CALLER)?;
+    for (paths, expected) in [("/tmp/**", 0), ("/**", EACCES)] {
+        let rules = serde_json::json!({ "deny": [{ "paths": [paths], "operations": ["Append"] }] });
+        let policy = policy(context, &rules)?;
+        let mut container =
+            Container::start(context, &policy, &Identity::default(), &root, CALLER)?;
+        let answer = container.perform(CALLER, &["attempt", "append-fathomless"])?;
+        let denials = container.finish()?;
+        ensure!(
+            answer == expected,
+            "{paths}: {answer} instead of {expected}"
+        );
+        let verdict = if expected == 0 { "unresolved" } else { "deny" };
+        let is_it = |denial: &Denial| denial.operation == "Append" && denial.verdict == verdict;
+        ensure!(denials.iter().any(is_it), "{paths}: {denials:?}");
+    }
     Ok(())
 }

@@ -20,6 +20,8 @@ use super::{Failure, answered, setup};
 pub(crate) const SECRET: &str = "/data/secret";
 /// Another, which may be removed.
 pub(crate) const DELETED: &str = "/data/deleted";
+/// The name of another, in `/data/odd`.
+pub(crate) const ODD: &[u8] = b"\xff\xc0x";
 /// A directory in which nothing may be done.
 pub(crate) const VAULT: &str = "/data/vault";
 /// A program that must not be run.
@@ -108,6 +110,24 @@ pub(super) fn perform(name: &str) -> Result<(), Failure> {
         "read-nested-cgroup" => {
             nested_cgroup()?;
             read(SECRET)
+        }
+        "read-odd-bytes" => {
+            enter("/data/odd")?;
+            fs::open(ODD, OFlags::RDONLY, Mode::empty())?;
+            Ok(())
+        }
+        "append-fathomless" => {
+            enter("/tmp")?;
+            // The path is longer than any that the kernel takes.
+            let name = "n".repeat(25);
+            for _ in 0..200 {
+                have(&name)?;
+                enter(&name)?;
+            }
+            let made = fs::open("file", OFlags::CREATE | OFlags::WRONLY, Mode::RWXU);
+            setup("make", made.map(drop))?;
+            fs::open("file", OFlags::WRONLY | OFlags::APPEND, Mode::empty())?;
+            Ok(())
         }
         "read-deleted" => {
             let handle = setup(
@@ -278,6 +298,14 @@ fn perform_exec(name: &str) -> Result<(), Failure> {
 pub(super) fn read(path: &str) -> Result<(), Failure> {
     fs::open(path, OFlags::RDONLY, Mode::empty())?;
     Ok(())
+}
+
+/// Makes a directory that everybody may use, if it isn't there.
+pub(super) fn have(directory: &str) -> Result<(), Failure> {
+    match fs::mkdir(directory, Mode::RWXU | Mode::RWXO) {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(errno) => Err(Failure::Setup(format!("mkdir: {errno}"))),
+    }
 }
 
 fn enter(directory: &str) -> Result<(), Failure> {

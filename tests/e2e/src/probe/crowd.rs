@@ -7,10 +7,10 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
-use rustix::fs::{self, CWD, Mode, RenameFlags};
+use rustix::fs::{self, CWD, RenameFlags};
 use rustix::io::Errno;
 
-use super::attempt::{SECRET, TOOL, read};
+use super::attempt::{SECRET, TOOL, have, read};
 use super::{Failure, NOTHING, setup};
 
 /// Generations of processes that each have two children.
@@ -105,7 +105,7 @@ fn exec_by_threads() -> Result<(), Failure> {
 /// only the first was, always.
 fn while_renamed() -> Result<(), Failure> {
     for directory in [ONE, OTHER] {
-        setup("mkdir", fs::mkdir(directory, Mode::RWXU))?;
+        have(directory)?;
         let file = Path::new(directory).join("file");
         let written = std::fs::write(file, "content");
         written.map_err(|error| Failure::Setup(format!("write: {error}")))?;

@@ -8,13 +8,13 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 
 use rustix::fs::{self, CWD, Mode, OFlags};
-use rustix::io::Errno;
 use rustix::mount::{self, MountFlags, MoveMountFlags, OpenTreeFlags};
 use rustix::thread::UnshareFlags;
 
-use super::attempt::{VAULT, loader, read, unshare};
+use super::attempt::{VAULT, have, loader, read, unshare};
 use super::operation::{exec, map, protect};
-use super::restricted::{Other, called};
+use super::other::Other;
+use super::restricted::called;
 use super::{Failure, setup};
 
 /// Where the attempts mount.
@@ -32,10 +32,7 @@ pub(super) fn perform(name: &str) -> Result<(), Failure> {
         UnshareFlags::NEWNS
     };
     for directory in [POINT, "/tmp/upper", "/tmp/work", "/tmp/empty"] {
-        match fs::mkdir(directory, Mode::RWXU | Mode::RWXO) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(Failure::Setup(format!("mkdir: {errno}"))),
-        }
+        have(directory)?;
     }
     unshare(namespaces)?;
     let inside = |name: &str| format!("{POINT}/{name}");

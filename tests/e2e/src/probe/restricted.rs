@@ -3,12 +3,9 @@
 //! Each runs in a process of its own (see [`super::attempt`]), most of which can't be
 //! used any more afterwards.
 
-use std::io::Read as _;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
-use std::process::{Child, Command, Stdio};
 use std::ptr;
 
-use bartizan_samples::SERVE;
 use rustix::fs::{self, CWD, Mode, OFlags};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountFlags, MountPropagationFlags,
@@ -18,6 +15,7 @@ use rustix::thread::UnshareFlags;
 use rustix::{io::Errno, mount};
 
 use super::attempt::unshare;
+use super::other::Other;
 use super::{Failure, setup};
 use crate::attributes::Attributes;
 
@@ -179,41 +177,6 @@ fn fsopen_as_32_bit() -> Result<OwnedFd, Failure> {
     }
     // SAFETY: the kernel has just made it for us.
     Ok(unsafe { OwnedFd::from_raw_fd(answer as i32) })
-}
-
-/// Another process of the container that waits until it is killed.
-pub(super) struct Other(Child);
-
-impl Other {
-    /// Starts it, prepared in some way.
-    pub(super) fn start(prepare: impl FnOnce(&mut Command)) -> Result<Self, Failure> {
-        let program = std::env::current_exe();
-        let program = program.map_err(|error| Failure::Setup(error.to_string()))?;
-        let mut command = Command::new(program);
-        command.args(SERVE).stdin(Stdio::piped());
-        prepare(&mut command);
-        let child = command.stdout(Stdio::piped()).spawn();
-        let failed = |error: std::io::Error| Failure::Setup(format!("start another: {error}"));
-        let mut other = Self(child.map_err(failed)?);
-        // Until it has said that it is ready it may still have this process's memory, which
-        // is nobody else's.
-        if let Some(output) = &mut other.0.stdout {
-            output.read_exact(&mut [0; 6]).map_err(failed)?;
-        }
-        Ok(other)
-    }
-
-    pub(super) fn id(&self) -> i32 {
-        self.0.id().cast_signed()
-    }
-}
-
-impl Drop for Other {
-    fn drop(&mut self) {
-        // A tracer may have stopped it.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 fn trace(how: &str) -> Result<(), Failure> {
