@@ -16,6 +16,7 @@ const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
 const BPF_MAP_GET_FD_BY_ID: libc::c_long = 14;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_BTF_GET_FD_BY_ID: libc::c_long = 19;
+const BPF_MAP_FREEZE: libc::c_long = 22;
 const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
 
@@ -158,6 +159,13 @@ pub(super) fn update<V: ?Sized>(map: BorrowedFd<'_>, key: u32, value: &V) -> io:
     attr.0[2..4].copy_from_slice(&address(&key));
     attr.0[4..6].copy_from_slice(&address(value));
     bpf(BPF_MAP_UPDATE_ELEM, &mut attr).map(|_| ())
+}
+
+/// Lets no system call change a map any more, whoever makes it.
+pub(super) fn freeze(map: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attr = Attr([0; 32]);
+    attr.0[0] = map.as_raw_fd().cast_unsigned();
+    bpf(BPF_MAP_FREEZE, &mut attr).map(|_| ())
 }
 
 /// Removes a map's element.

@@ -138,7 +138,12 @@ impl Tables {
         if table.len() > TABLE_SIZE as usize {
             return Err(MapError::TableSize(table.len()));
         }
-        self.template.fill(table)
+        let map = self.template.fill(table)?;
+        inner::freeze(map.as_fd()).map_err(|source| MapError::Call {
+            operation: "freezing a table",
+            source,
+        })?;
+        Ok(map)
     }
 
     pub(super) fn remove(&mut self, number: u32) -> Result<(), MapError> {

@@ -6,10 +6,12 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use anyhow::{Result, bail, ensure};
 use bartizan_abi::limits::MAX_CGROUPS;
+use bartizan_abi::table;
 use rustix::io::Errno;
 
 use crate::attributes::Attributes;
 
+const MAP_UPDATE: libc::c_long = 2;
 const MAP_GET_NEXT_KEY: libc::c_long = 4;
 const PROG_GET_NEXT_ID: libc::c_long = 11;
 const MAP_GET_NEXT_ID: libc::c_long = 12;
@@ -20,6 +22,7 @@ const LINK_GET_NEXT_ID: libc::c_long = 31;
 
 /// `struct bpf_map_info` up to `name`.
 const INFO_BYTES: usize = 40;
+const VALUE_SIZE: usize = 12;
 const NAME: usize = 24;
 
 /// Some program is attached somewhere.
@@ -91,27 +94,50 @@ pub(crate) fn fill_labels() -> Result<()> {
     Ok(())
 }
 
+/// Tries to change every compiled table that is in the kernel; how each try ended.
+pub(crate) fn change_tables() -> Result<Vec<Option<i32>>> {
+    let mut answers = Vec::new();
+    for id in maps() {
+        let map = open(id)?;
+        let info = info(&map)?;
+        // Tables have no name.
+        if info[VALUE_SIZE..][..4] != table::VALUE_SIZE.to_ne_bytes() || info[NAME] != 0 {
+            continue;
+        }
+        let (key, value) = (0_u32, vec![0_u8; table::VALUE_SIZE as usize]);
+        let mut update = Attributes::default();
+        update.word(0, map.as_raw_fd().cast_unsigned());
+        update.pointer(8, (&raw const key).cast());
+        update.pointer(16, value.as_ptr());
+        let error = update.call(MAP_UPDATE).err();
+        answers.push(error.and_then(|error| error.raw_os_error()));
+    }
+    Ok(answers)
+}
+
 /// The map of that name.
 fn map(name: &CStr) -> Result<OwnedFd> {
-    let mut id = 0;
-    loop {
-        let mut next = Attributes::default();
-        next.word(0, id);
-        if next.call(MAP_GET_NEXT_ID).is_err() {
-            bail!("the kernel has no map {name:?}");
-        }
-        id = next.read(4);
-        let mut get = Attributes::default();
-        get.word(0, id);
-        let map = get.open(MAP_GET_FD_BY_ID)?;
-        let mut info = [0_u8; INFO_BYTES];
-        let mut ask = Attributes::default();
-        ask.word(0, map.as_raw_fd().cast_unsigned());
-        ask.word(4, INFO_BYTES as u32);
-        ask.pointer(8, info.as_mut_ptr());
-        ask.call(OBJ_GET_INFO_BY_FD)?;
-        if CStr::from_bytes_until_nul(&info[NAME..]) == Ok(name) {
+    for id in maps() {
+        let map = open(id)?;
+        if CStr::from_bytes_until_nul(&info(&map)?[NAME..]) == Ok(name) {
             return Ok(map);
         }
     }
+    bail!("the kernel has no map {name:?}")
+}
+
+fn open(id: u32) -> Result<OwnedFd> {
+    let mut get = Attributes::default();
+    get.word(0, id);
+    Ok(get.open(MAP_GET_FD_BY_ID)?)
+}
+
+fn info(map: &OwnedFd) -> Result<[u8; INFO_BYTES]> {
+    let mut info = [0; INFO_BYTES];
+    let mut ask = Attributes::default();
+    ask.word(0, map.as_raw_fd().cast_unsigned());
+    ask.word(4, INFO_BYTES as u32);
+    ask.pointer(8, info.as_mut_ptr());
+    ask.call(OBJ_GET_INFO_BY_FD)?;
+    Ok(info)
 }

@@ -23,6 +23,7 @@ use rustix::net::{self, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
 use crate::case::{Case, Context};
 use crate::container::{Container, Identity, Root};
+use crate::kernel;
 use crate::probe::{self, ODD, SECRET, TOOL, VAULT};
 use attempts::ALLOWED;
 pub(super) use attempts::{CAPABLE, NOT_PERMITTED, REFUSED};
@@ -70,6 +71,10 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         Case::new(NAMES, no_other_name_leads_around),
         Case::new(CREDENTIALS, no_credentials_lead_around),
+        Case::new(
+            "bypass/tables_in_the_kernel_can_not_be_changed",
+            tables_stay,
+        ),
         Case::new(
             "bypass/unmanaged_processes_notice_nothing",
             unmanaged_notice_nothing,
@@ -209,6 +214,22 @@ fn can_map_owners() -> bool {
     let mut numbers = release.split('.').map(str::parse::<u32>);
     let version = [(); 2].map(|()| numbers.next().and_then(Result::ok));
     version >= [Some(6), Some(3)]
+}
+
+/// Root on the node opens every map by its number; what was compiled from policies it can
+/// only read.
+fn tables_stay(context: &Context) -> Result<()> {
+    let (_root, mut container) = start(context)?;
+    let answers = kernel::change_tables()?;
+    let refused = Some(Errno::PERM.raw_os_error());
+    ensure!(
+        !answers.is_empty() && answers.iter().all(|answer| *answer == refused),
+        "{answers:?}"
+    );
+    let answer = container.perform(CALLER, &["attempt", "read"])?;
+    ensure!(answer == Errno::ACCESS.raw_os_error(), "{answer}");
+    container.finish()?;
+    Ok(())
 }
 
 /// What takes a capability, with credentials that are not the task's own or in a task that

@@ -19,7 +19,7 @@ struct Group {
 }
 
 /// Ways that have a case of their own: what is tried, how it is judged, the case.
-const SINGLE: [(&str, &str, &str); 21] = [
+const SINGLE: [(&str, &str, &str); 22] = [
     (
         "a descriptor that somebody outside opened, received by `SCM_RIGHTS`",
         "`file_receive` judges it as an open",
@@ -59,6 +59,11 @@ const SINGLE: [(&str, &str, &str); 21] = [
         "a container's first instruction",
         "its cgroup is labelled before it can be entered",
         "pods/armed_before_the_first_instruction",
+    ),
+    (
+        "a write to a compiled table, by the map's number and with all capabilities",
+        "it is frozen when it is filled (`BPF_MAP_FREEZE`)",
+        "bypass/tables_in_the_kernel_can_not_be_changed",
     ),
     (
         "an entry point of `/proc/self/exe`, which is the runtime's own file",
