@@ -3,15 +3,25 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bartizan_samples::Agent;
 use serde_json::Value;
 
-use crate::wait::eventually;
+use crate::wait::{eventually, within};
 
 /// What runc, shells and programs say of EACCES.
 pub(crate) const DENIED: &str = "ermission denied";
+
+/// Until a container that has ended has nothing to say.
+const WORDS: Duration = Duration::from_mins(2);
+
+/// What the kubelet says in place of a log that isn't there.
+const LOST: [&str; 2] = [
+    "unable to retrieve container logs",
+    "failed to try resolving symlinks",
+];
 
 /// The program, acting as the cluster's administrator.
 pub(crate) struct Kubectl(PathBuf);
@@ -141,6 +151,17 @@ impl Kubectl {
     }
 }
 
+/// How a container ended whose command is denied.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// It, or the runtime, says so.
+    Denied,
+    /// With an error of which nobody knows the reason: its state.
+    Silent(String),
+    /// Its state, and what it said instead.
+    Said(String),
+}
+
 /// A namespace, deleted when this is dropped.
 pub(crate) struct Namespace<'a> {
     pub(crate) kubectl: &'a Kubectl,
@@ -183,10 +204,20 @@ impl Namespace<'_> {
         Ok(())
     }
 
-    /// Waits until a container whose command is denied has ended, and says what it did if it
-    /// did anything. `list`: where the pod's status has it. The runtime's complaint is in the
-    /// container's state or in its log.
-    pub(crate) fn escape(&self, pod: &str, container: &str, list: &str) -> Result<Option<String>> {
+    /// Waits until a container whose command is denied has ended, and fails if it ran.
+    /// `list`: where the pod's status has it.
+    pub(crate) fn never_ran(&self, pod: &str, container: &str, list: &str) -> Result<()> {
+        match self.end(pod, container, list)? {
+            End::Denied => Ok(()),
+            End::Silent(how) => bail!("who knows whether it ran: {how}"),
+            End::Said(what) => bail!("it ran: {what}"),
+        }
+    }
+
+    /// Waits until a container whose command is denied has ended, and tells how. `list`:
+    /// where the pod's status has it. The runtime's complaint is in the container's state or
+    /// in its log.
+    pub(crate) fn end(&self, pod: &str, container: &str, list: &str) -> Result<End> {
         let what = format!("{container} of {pod} has ended");
         let (ended, is_last) = eventually(&what, || {
             let pod = self.get(&["pod", pod])?;
@@ -198,16 +229,21 @@ impl Namespace<'_> {
             Ok(ended.map(|(state, is_last)| (state.clone(), is_last)))
         })?;
         if ended.to_string().contains(DENIED) {
-            return Ok(None);
+            return Ok(End::Denied);
         }
         let previous = format!("--previous={is_last}");
         // That it has ended may be known before its words are in the log.
-        let logs = eventually(&format!("{container} of {pod} has said something"), || {
+        let logs = within(WORDS, "it has said something", || {
             let logs = self.run(&["logs", pod, "--container", container, &previous])?;
-            Ok((!logs.is_empty()).then_some(logs))
+            let has_none = LOST.iter().any(|words| logs.starts_with(words));
+            Ok((!has_none && !logs.is_empty()).then_some(logs))
         });
-        let logs = logs.with_context(|| format!("it ended so: {ended}"))?;
-        Ok((!logs.contains(DENIED)).then(|| format!("{ended} {logs}")))
+        Ok(match logs {
+            Ok(logs) if logs.contains(DENIED) => End::Denied,
+            Ok(logs) => End::Said(format!("{ended} {logs}")),
+            Err(_) if ended["exitCode"] == 0 => End::Said(ended.to_string()),
+            Err(error) => End::Silent(format!("{ended} {error:#}")),
+        })
     }
 
     /// Waits until a pod is ready.

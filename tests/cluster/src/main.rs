@@ -10,6 +10,7 @@
 #![expect(clippy::print_stdout, reason = "results go to standard output")]
 #![expect(clippy::print_stderr, reason = "misuse is reported on standard error")]
 
+mod burst;
 mod case;
 mod cases;
 mod cluster;

@@ -1,10 +1,9 @@
 //! Policies in the kernel of the node, as processes in pods meet them.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 
 use super::policies::{BUSYBOX, NO_WGET, waiting_pod};
 use crate::case::{Case, Context};
-use crate::kubectl::Namespace;
 use crate::wait::eventually;
 
 /// How many nodes can enforce: with two, the second can't.
@@ -67,7 +66,7 @@ pub(super) fn denied_first_instruction(context: &Context, name: &str) -> Result<
     let pod =
         waiting_pod("box") + "      command: [/usr/bin/wget, --help]\n  restartPolicy: Never\n";
     namespace.apply(&pod)?;
-    is_denied(&namespace, "main", "containerStatuses")
+    namespace.never_ran("box", "main", "containerStatuses")
 }
 
 fn init_container(context: &Context) -> Result<()> {
@@ -78,13 +77,5 @@ fn init_container(context: &Context) -> Result<()> {
         + BUSYBOX
         + "\n      command: [/usr/bin/wget, --help]\n";
     namespace.apply(&pod)?;
-    is_denied(&namespace, "init", "initContainerStatuses")
-}
-
-/// Waits until a container of the pod has ended; its command must have been denied.
-fn is_denied(namespace: &Namespace<'_>, container: &str, list: &str) -> Result<()> {
-    match namespace.escape("box", container, list)? {
-        None => Ok(()),
-        Some(did) => bail!("it ran: {did}"),
-    }
+    namespace.never_ran("box", "init", "initContainerStatuses")
 }

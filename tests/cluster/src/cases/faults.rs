@@ -13,7 +13,7 @@ use crate::metrics::Metrics;
 use crate::wait::{PATIENCE, eventually};
 
 const SYSTEM: [&str; 2] = ["--namespace", "bartizan-system"];
-pub(super) const NODE: &str = "node-1";
+pub(crate) const NODE: &str = "node-1";
 /// The API server is away for so long; with `--long` for a minute.
 const AWAY: Duration = Duration::from_secs(10);
 const LONG_AWAY: Duration = Duration::from_mins(1);

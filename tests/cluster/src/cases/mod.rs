@@ -3,7 +3,7 @@
 mod density;
 mod disk;
 mod enforcement;
-mod faults;
+pub(crate) mod faults;
 mod hold;
 mod install;
 mod isolation;

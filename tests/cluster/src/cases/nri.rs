@@ -1,14 +1,12 @@
 //! The runtime's announcements (NRI) fail in the middle of a burst: what is known of the
 //! pods by then is in the kernel, which labels their containers by itself.
 
-use std::fmt::Write as _;
-
 use anyhow::{Result, bail, ensure};
 
-use super::enforcement::{WGET, denied_first_instruction, enforcers_are_ready};
+use super::enforcement::{denied_first_instruction, enforcers_are_ready};
 use super::faults::{NODE, is_back, kill};
-use super::policies::{NO_WGET, waiting_pod};
-use super::startup::{Burst, summary};
+use super::policies::waiting_pod;
+use crate::burst::{Burst, DENIED_PROGRAM, summary};
 use crate::case::{Case, Context};
 use crate::metrics::Metrics;
 use crate::wait::eventually;
@@ -26,19 +24,17 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn is_killed(context: &Context) -> Result<()> {
-    let namespace = context.kubectl.namespace("nri-killed")?;
-    namespace.apply(NO_WGET)?;
-    let burst = Burst::start(&namespace, PODS)?;
+    let burst = Burst::start(context, "nri-killed", PODS)?;
     burst.is_known()?;
     eventually("the burst is under way", || {
         Ok((burst.has_not_started()? < PODS).then_some(()))
     })?;
     let before = kill(context, "bartizan-enforcer")?;
     let rest = burst.has_not_started()?;
-    let times = burst.end()?;
+    let denied = burst.has_no_escapes()?;
     println!(
-        "   killed when {rest} of {PODS} containers had not started; {}",
-        summary(times)
+        "   killed when {rest} of {PODS} containers had not started: {denied}; {}",
+        summary(burst.times()?)
     );
     ensure!(rest > 0, "all pods had started: it shows nothing");
     is_back(context, "bartizan-enforcer", &before)?;
@@ -89,21 +85,22 @@ impl Drop for Stopped<'_> {
 fn is_slow(context: &Context) -> Result<()> {
     let metrics = Metrics::of_enforcer(&context.kubectl, NODE)?;
     let sessions = metrics.value(SESSIONS).unwrap_or(0.0);
-    let namespace = context.kubectl.namespace("nri-slow")?;
-    namespace.apply(NO_WGET)?;
-    let burst = Burst::start(&namespace, PODS)?;
+    let burst = Burst::start(context, "nri-slow", PODS)?;
+    let namespace = &burst.namespace;
+    let touch = [DENIED_PROGRAM, "/dev/shm/mark"];
     burst.is_known()?;
     let stopped = Stopped::stop(context)?;
     let rest = burst.has_not_started()?;
     namespace.apply(&waiting_pod("unknown"))?;
-    burst.has_no_escapes()?;
+    let denied = burst.has_no_escapes()?;
     namespace.ready("unknown")?;
-    let said = namespace.exec("unknown", &WGET)?;
+    let said = namespace.exec("unknown", &touch)?;
     ensure!(!said.is_denied(), "who has denied it? {said:?}");
     stopped.goes_on()?;
-    let mut about = summary(burst.times()?);
-    write!(about, "; {rest} of {PODS} started without being announced")?;
-    println!("   {about}");
+    println!(
+        "   {rest} of {PODS} started without being announced: {denied}; {}",
+        summary(burst.times()?)
+    );
     ensure!(rest > 0, "all pods had started: it shows nothing");
     let report = eventually("the pod that nobody knew is armed", || {
         let enforcement = namespace.get(&["podenforcement", "unknown"])?;
@@ -116,6 +113,6 @@ fn is_slow(context: &Context) -> Result<()> {
     {
         bail!("it ran without its rules, and the status admits nothing: {report}");
     }
-    namespace.denies("unknown", &WGET)?;
+    namespace.denies("unknown", &touch)?;
     is_asked(context, sessions + 1.0)
 }
