@@ -17,6 +17,8 @@ pub(crate) const DENIED: &str = "ermission denied";
 /// Until a container that has ended has nothing to say.
 const WORDS: Duration = Duration::from_mins(2);
 
+/// How many agents are started before one is waited for.
+const AT_ONCE: usize = 8;
 /// What the kubelet says in place of a log that isn't there.
 const LOST: [&str; 2] = [
     "unable to retrieve container logs",
@@ -71,10 +73,22 @@ impl Kubectl {
     /// Starts it with a command that serves what it is told on its standard input, and that
     /// ends when the agent is dropped.
     pub(crate) fn agent(&self, arguments: &[&str]) -> Result<Agent> {
-        let mut child = self.spawn(arguments)?;
-        let to = child.stdin.take().context("no standard input")?;
-        let from = child.stdout.take().context("no standard output")?;
-        Agent::new(to, from)
+        agent(self.spawn(arguments)?)
+    }
+
+    /// Starts it once for each list of arguments, [`AT_ONCE`] at a time: a node takes seconds
+    /// to start a command, most of which is waiting.
+    pub(crate) fn agents(&self, all: &[Vec<&str>]) -> Result<Vec<Agent>> {
+        let mut agents = Vec::new();
+        for some in all.chunks(AT_ONCE) {
+            let children = some.iter().map(|arguments| self.spawn(arguments));
+            let children: Vec<_> = children.collect::<Result<_>>()?;
+            for (child, arguments) in children.into_iter().zip(some) {
+                let agent = agent(child);
+                agents.push(agent.with_context(|| format!("kubectl {}", arguments.join(" ")))?);
+            }
+        }
+        Ok(agents)
     }
 
     /// Starts it, to be talked to.
@@ -160,6 +174,13 @@ pub(crate) enum End {
     Silent(String),
     /// Its state, and what it said instead.
     Said(String),
+}
+
+/// The agent at the other end of a kubectl.
+fn agent(mut kubectl: Child) -> Result<Agent> {
+    let to = kubectl.stdin.take().context("no standard input")?;
+    let from = kubectl.stdout.take().context("no standard output")?;
+    Agent::new(to, from)
 }
 
 /// A namespace, deleted when this is dropped.

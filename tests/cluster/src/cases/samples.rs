@@ -1,7 +1,7 @@
 //! Every sample policy's table of cases, done through `kubectl exec` on a real node.
 //!
 //! ```text
-//! pod of a sample ◄── kubectl exec CALLER probe serve ──── its callers, before there are rules
+//! pod of a sample ◄── kubectl exec CALLER probe serve ──── all callers, before there are rules
 //!  /proc/PID/root ◄── keeper: a pod of no policy ───────── makes way, puts back
 //!                     kubectl apply -f config/samples/NAME.yaml, Enforced, each step
 //!                     kubectl logs of the enforcer ─────── who decided
@@ -9,9 +9,9 @@
 //! What a step answers must not depend on what else holds containers back, so the pods are
 //! privileged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use bartizan_samples::{Agent, Denial, SERVE, Step, Table, World, perform, table, unreported};
@@ -27,6 +27,18 @@ const FOLDER: &str = "config/samples";
 /// Policies for the whole cluster leave its pods alone.
 const KEEPERS: &str = "kube-system";
 const KEEPER: &str = "samples-keeper";
+/// Looks after the pod whose UID is added.
+const KEEP: [&str; 9] = [
+    "--namespace",
+    KEEPERS,
+    "exec",
+    "--stdin",
+    KEEPER,
+    "--",
+    "/probe",
+    "pod",
+    "keep",
+];
 /// Until a line of the denial log counts as missing.
 const REPORTING: Duration = Duration::from_secs(20);
 /// Of the pods of samples for the whole cluster.
@@ -45,11 +57,16 @@ fn all(context: &Context) -> Result<()> {
         let _ = kubectl.run(&["create", "namespace", &sample.namespace]);
         kubectl.apply(&sample.namespace, &sample.pod().to_string())?;
     }
+    let begin = Instant::now();
+    let mut pods = start(kubectl, &samples)?;
+    println!("   all callers are there after {:.0?}", begin.elapsed());
     let mut mistakes = Vec::new();
-    for sample in &samples {
-        let found = sample.judge(context);
+    for (sample, pod) in samples.iter().zip(&mut pods) {
+        let begin = Instant::now();
+        let found = sample.judge(context, pod);
         let found = found.with_context(|| format!("sample {}", sample.name))?;
         mistakes.extend(found.iter().map(|one| format!("{}:{one}", sample.name)));
+        println!("   {}: {:.0?}", sample.name, begin.elapsed());
     }
     ensure!(mistakes.is_empty(), "{}", mistakes.join("\n"));
     for sample in &samples {
@@ -84,6 +101,50 @@ fn samples(context: &Context) -> Result<Vec<Sample>> {
     let samples = samples?;
     ensure!(!samples.is_empty(), "there are no samples");
     Ok(samples)
+}
+
+/// Starts all callers of all samples, and their keepers.
+fn start(kubectl: &Kubectl, samples: &[Sample]) -> Result<Vec<Pod>> {
+    has_everything(kubectl, KEEPERS, KEEPER)?;
+    let uid = |sample: &Sample| {
+        has_everything(kubectl, &sample.namespace, &sample.name)?;
+        let pod = kubectl.get(&[&sample.in_namespace(), "pod", &sample.name])?;
+        let uid = pod["metadata"]["uid"].as_str().context("a pod has a UID")?;
+        Ok(uid.to_owned())
+    };
+    let uids: Vec<String> = samples.iter().map(uid).collect::<Result<_>>()?;
+    let mut lines = Vec::new();
+    for (sample, uid) in samples.iter().zip(&uids) {
+        let exec = [
+            "--namespace",
+            &sample.namespace,
+            "exec",
+            "--stdin",
+            &sample.name,
+        ];
+        let caller = |caller| [&exec[..], &["--", caller], &SERVE].concat();
+        lines.extend(sample.callers().into_iter().map(caller));
+        lines.push([&KEEP[..], &[uid]].concat());
+    }
+    let mut agents = kubectl.agents(&lines)?.into_iter();
+    let mut next = || agents.next().context("one for each line");
+    let pod = |sample: &Sample| {
+        let callers = sample.callers().into_iter();
+        let callers = callers.map(|caller| Ok((caller.to_owned(), next()?)));
+        Ok(Pod {
+            callers: callers.collect::<Result<_>>()?,
+            keeper: next()?,
+        })
+    };
+    samples.iter().map(pod).collect()
+}
+
+/// Waits until a pod of the probe's has made what it was told.
+fn has_everything(kubectl: &Kubectl, namespace: &str, pod: &str) -> Result<()> {
+    eventually(&format!("pod {pod} has everything"), || {
+        let logs = kubectl.run(&["--namespace", namespace, "logs", pod])?;
+        Ok(logs.contains("everything is there").then_some(()))
+    })
 }
 
 struct Sample {
@@ -148,14 +209,18 @@ impl Sample {
         })
     }
 
+    /// The programs that its steps are done by.
+    fn callers(&self) -> BTreeSet<&str> {
+        self.steps.iter().map(|step| step.caller.as_str()).collect()
+    }
+
     /// Does everything that the table says under the sample's policies; returns what went
     /// otherwise.
-    fn judge(&self, context: &Context) -> Result<Vec<String>> {
+    fn judge(&self, context: &Context, pod: &mut Pod) -> Result<Vec<String>> {
         let kubectl = &context.kubectl;
-        let mut pod = self.ready(kubectl)?;
         kubectl.run(&["apply", "--filename", &self.file])?;
         self.enforced(kubectl)?;
-        let mut mistakes = perform(&mut pod, &self.steps)?;
+        let mut mistakes = perform(pod, &self.steps)?;
         // Lines come some time after what they are about.
         let missing = within(REPORTING, "the denials are reported", || {
             let reported = self.reported(kubectl)?;
@@ -165,44 +230,12 @@ impl Sample {
         });
         mistakes.extend(missing.err().map(|error| format!("{error:#}")));
         kubectl.run(&["delete", "--filename", &self.file])?;
-        let delete = ["delete", "pod", "--wait=false", &self.name];
-        kubectl.run(&[&[self.in_namespace().as_str()], &delete[..]].concat())?;
-        eventually("the next sample's pod has no rules yet", || {
+        eventually("no pod has rules any more", || {
             let left = kubectl.get(&["podenforcements", "--all-namespaces"])?;
             let left = left["items"].as_array().map(Vec::len);
             Ok((left == Some(0)).then_some(()))
         })?;
         Ok(mistakes)
-    }
-
-    /// Waits until the pod has everything, and starts all callers.
-    fn ready(&self, kubectl: &Kubectl) -> Result<Pod> {
-        let namespace = self.in_namespace();
-        eventually(&format!("pod {} has everything", self.name), || {
-            let logs = kubectl.run(&[&namespace, "logs", &self.name])?;
-            Ok(logs.contains("everything is there").then_some(()))
-        })?;
-        let exec = [&namespace, "exec", "--stdin", &self.name, "--"];
-        let mut callers = BTreeMap::new();
-        for step in &self.steps {
-            if !callers.contains_key(&step.caller) {
-                let command = [&exec[..], &[&step.caller], &SERVE].concat();
-                let agent = kubectl.agent(&command);
-                let agent = agent.with_context(|| format!("can't start {}", step.caller))?;
-                callers.insert(step.caller.clone(), agent);
-            }
-        }
-        let pod = kubectl.get(&[&namespace, "pod", &self.name])?;
-        let uid = pod["metadata"]["uid"].as_str().context("a pod has a UID")?;
-        let keep = [
-            "exec", "--stdin", KEEPER, "--", "/probe", "pod", "keep", uid,
-        ];
-        let keeper = eventually("the keeper finds the pod", || {
-            kubectl
-                .agent(&[&["--namespace", KEEPERS], &keep[..]].concat())
-                .map(Some)
-        })?;
-        Ok(Pod { callers, keeper })
     }
 
     /// Waits until the status of every policy says so.
