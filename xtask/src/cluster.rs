@@ -32,6 +32,7 @@ use clap::{Args, Subcommand};
 
 use crate::command::say;
 use crate::images::Image;
+use crate::monitoring;
 use crate::prometheus::Prometheus;
 use folder::Folder;
 pub(crate) use node::Init;
@@ -78,6 +79,8 @@ enum Command {
         #[arg(value_enum)]
         images: Vec<Image>,
     },
+    /// Ask a Prometheus that scrapes the cluster all that alerts and the dashboard ask
+    Monitoring,
     /// Stop a server or a node until it is started again: `kube-apiserver`, `node-1`
     Stop {
         /// As its log is called
@@ -109,6 +112,10 @@ impl Cluster {
             Command::Exec { node, command } => return access::exec(&folder, node, command),
             Command::Load { images } if images.is_empty() => load(&folder, &Image::ALL)?,
             Command::Load { images } => load(&folder, images)?,
+            Command::Monitoring => {
+                folder.supervisor()?;
+                return Ok(monitoring::check_in(&Running(folder))?.status());
+            }
             Command::Stop { server } => folder.stop_server(server)?,
             Command::Start { server } => folder.start_server(server)?,
             Command::Down => {

@@ -3,9 +3,11 @@
 //! ```text
 //!   tests of the crates ─► scrapes/ ─┬─► docs/metrics.md
 //!                                    └─► Prometheus ◄─ rules.yaml, queries of dashboard.json
+//!                 a cluster (live) ────► Prometheus ◄─┘
 //! ```
 
 mod dashboard;
+mod live;
 mod page;
 pub(crate) mod reference;
 mod rules;
@@ -26,33 +28,54 @@ use crate::paths;
 use crate::prometheus::{Prometheus, program};
 use crate::totals::Totals;
 use dashboard::{Query, queries};
-use scrape::{Program, families};
+pub(crate) use live::check_in;
+use scrape::Program;
 
 /// How long scrapes and evaluations may take, of which there is one a second.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks at the rules.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Checks that are printed and counted.
+#[derive(Debug, Default)]
+struct Checks(Totals);
+
+impl Checks {
+    /// Prints and counts one.
+    fn add(&mut self, name: &str, result: Result<()>) {
+        match result {
+            Ok(()) => {
+                println!("ok   monitoring/{name}");
+                self.0.passed += 1;
+            }
+            Err(error) => {
+                println!("FAIL monitoring/{name}: {error:#}");
+                self.0.failed += 1;
+            }
+        }
+    }
+
+    /// The same for one that has nothing to look at.
+    fn skip(&mut self, name: &str, reason: &str) {
+        println!("skip monitoring/{name}: {reason}");
+        self.0.skipped += 1;
+    }
+}
+
+/// Writes the rules as Prometheus reads them.
+pub(crate) fn write_rules(file: &Path) -> Result<()> {
+    write(file, &rules::plain(&rules::object()?)?)
+}
+
 /// Checks everything; prints a line for each check.
 pub(crate) fn check() -> Result<Totals> {
     let folder = paths::target().join("monitoring");
     paths::make(&folder)?;
     let rules = folder.join("rules.yaml");
-    write(&rules, &rules::plain(&rules::object()?)?)?;
-    let mut totals = Totals::default();
-    let mut check = |name: &str, result: Result<()>| {
-        match &result {
-            Ok(()) => println!("ok   monitoring/{name}"),
-            Err(error) => println!("FAIL monitoring/{name}: {error:#}"),
-        }
-        totals.add(Totals {
-            passed: usize::from(result.is_ok()),
-            failed: usize::from(result.is_err()),
-            skipped: 0,
-        });
-    };
+    write_rules(&rules)?;
+    let mut checks = Checks::default();
     let promtool = program("promtool")?;
-    check(
+    checks.add(
         "rules_are_valid",
         run_quietly(Command::new(&promtool).args(["check", "rules"]).arg(&rules)),
     );
@@ -60,17 +83,17 @@ pub(crate) fn check() -> Result<Totals> {
         let name = test.file_stem().unwrap_or_default().to_string_lossy();
         let mut command = Command::new(&promtool);
         command.args(["test", "rules"]).arg(&test);
-        check(&format!("alerts_fire/{name}"), run_quietly(&mut command));
+        checks.add(&format!("alerts_fire/{name}"), run_quietly(&mut command));
     }
     let prometheus = start(&folder, &rules)?;
-    check("scrapes_are_understood", are_scraped(&prometheus));
-    check("rules_are_evaluated", are_evaluated(&prometheus));
+    checks.add("scrapes_are_understood", are_scraped(&prometheus));
+    checks.add("rules_are_evaluated", are_evaluated(&prometheus, PATIENCE));
     for query in queries()? {
         let name = format!("dashboard/{}", query.panel);
-        check(&name, has_data(&prometheus, &query));
+        checks.add(&name, has_data(&prometheus, &query));
     }
-    println!("{totals}");
-    Ok(totals)
+    println!("{}", checks.0);
+    Ok(checks.0)
 }
 
 /// Puts the tests of alerts beside the rules, where they look for them.
@@ -118,31 +141,44 @@ fn configuration(address: SocketAddr, rules: &Path) -> String {
 /// Both pages are taken in full, and a few times so that there are rates.
 fn are_scraped(prometheus: &Prometheus) -> Result<()> {
     for program in Program::ALL {
-        let job = format!("job=\"bartizan-{}\"", program.name());
-        let up = format!("sum_over_time(up{{{job}}}[1m])");
-        let waited = prometheus.wait_for(&up, PATIENCE, |scrapes| scrapes >= 3.0);
-        waited.with_context(|| match prometheus.api("targets") {
-            Ok(targets) => format!("it is not scraped: {targets}"),
-            Err(error) => format!("it is not scraped: {error}"),
-        })?;
-        let samples = prometheus.query(&format!("{{{job}}}"))?;
-        let known: BTreeSet<_> = samples
-            .iter()
-            .filter_map(|sample| sample.metric.get("__name__"))
-            .collect();
-        for series in families(&program.scrape()?)
-            .iter()
-            .flat_map(|one| &one.series)
-        {
-            ensure!(known.contains(series), "Prometheus knows no {series}");
+        is_scraped(prometheus, program, PATIENCE)?;
+        let known = series(prometheus, program)?;
+        for series in program.series()? {
+            ensure!(known.contains(&series), "Prometheus knows no {series}");
         }
     }
     Ok(())
 }
 
+/// The selector of what comes from a program.
+fn job(program: Program) -> String {
+    format!("job=\"bartizan-{}\"", program.name())
+}
+
+/// Waits until there are rates of what a program exports.
+fn is_scraped(prometheus: &Prometheus, program: Program, patience: Duration) -> Result<()> {
+    let up = format!("sum_over_time(up{{{}}}[1m])", job(program));
+    let waited = prometheus.wait_for(&up, patience, |scrapes| scrapes >= 3.0);
+    waited.with_context(|| match prometheus.api("targets") {
+        Ok(targets) => format!("it is not scraped: {targets}"),
+        Err(error) => format!("it is not scraped: {error}"),
+    })
+}
+
+/// Names of all series that Prometheus has of a program.
+fn series(prometheus: &Prometheus, program: Program) -> Result<BTreeSet<String>> {
+    let samples = prometheus.query(&format!("{{{}}}", job(program)))?;
+    let names = samples
+        .into_iter()
+        .map(|mut sample| sample.metric.remove("__name__"));
+    names
+        .map(|name| name.context("a series without a name"))
+        .collect()
+}
+
 /// No rule fails on real series.
-fn are_evaluated(prometheus: &Prometheus) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+fn are_evaluated(prometheus: &Prometheus, patience: Duration) -> Result<()> {
+    let deadline = Instant::now() + patience;
     loop {
         let groups = prometheus.api("rules")?;
         let groups = groups["groups"].as_array().context("no groups")?;

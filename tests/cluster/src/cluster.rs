@@ -1,9 +1,13 @@
 //! The machines of the cluster, as who pulls their plugs sees them.
 
+use std::io;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
+
+use crate::wait::POLL;
 
 /// `cargo xtask cluster`, for one cluster.
 pub(crate) struct Cluster {
@@ -31,13 +35,42 @@ impl Cluster {
         self.run(&["start", server]).map(|_| ())
     }
 
-    fn run(&self, arguments: &[&str]) -> Result<String> {
-        let output = Command::new(&self.xtask)
+    /// Asks a Prometheus that scrapes the cluster all that alerts and the dashboard ask; does
+    /// something meanwhile, again and again. Returns what was found; it must be right.
+    pub(crate) fn monitoring(&self, mut meanwhile: impl FnMut() -> Result<()>) -> Result<String> {
+        let mut asking = self.command(&["monitoring"]);
+        let mut asking = asking
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut found = asking.stdout.take().context("no standard output")?;
+        let found = thread::spawn(move || io::read_to_string(&mut found));
+        let mut done = Ok(());
+        let status = loop {
+            if let Some(status) = asking.try_wait()? {
+                break status;
+            }
+            done = done.and_then(|()| meanwhile());
+            thread::sleep(POLL);
+        };
+        done?;
+        let found = found.join().expect("reading doesn't panic")?;
+        ensure!(status.success(), "{found}");
+        Ok(found)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.xtask);
+        command
             .args(["cluster", "--name", &self.name])
             .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .context("can't run xtask")?;
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = self.command(arguments);
+        let output = command.output().context("can't run xtask")?;
         ensure!(
             output.status.success(),
             "{} failed: {}",

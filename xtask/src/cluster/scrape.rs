@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use super::access::kubectl_command;
 use super::folder::Folder;
 use crate::command::output;
+use crate::monitoring::write_rules;
 use crate::prometheus::Prometheus;
 
 /// Between two looks at the pods.
@@ -35,10 +36,14 @@ pub(super) fn start(folder: &Folder) -> Result<Prometheus> {
     let server = server.trim_start_matches("https://").to_owned();
     let targets = folder.file("prometheus-targets.json");
     fs::write(&targets, "[]").with_context(|| format!("can't write {}", targets.display()))?;
+    let rules = folder.file("prometheus-rules.yaml");
+    write_rules(&rules)?;
     let user = &config["users"][0]["user"];
     // JSON is YAML.
     let configuration = json!({
-        "global": { "scrape_interval": "2s" },
+        // A starved node takes longer than two seconds to answer, now and then.
+        "global": { "scrape_interval": "5s", "evaluation_interval": "5s" },
+        "rule_files": [rules],
         "scrape_configs": [{
             "job_name": "bartizan",
             "scheme": "https",

@@ -16,7 +16,7 @@ const VARIABLES: [(&str, &str); 4] = [
     ("$node", ".*"),
 ];
 
-/// A query and the panel that it is for.
+/// A query and the panel or variable that it is for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Query {
     pub(super) panel: String,
@@ -36,6 +36,13 @@ pub(super) fn queries() -> Result<Vec<Query>> {
 fn of(dashboard: &Value) -> Result<Vec<Query>> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let mut queries = Vec::new();
+    for variable in list(&dashboard["templating"]["list"]) {
+        // A data source is none of Prometheus's.
+        if variable["type"] == "query" {
+            let query = variable["query"]["query"].as_str();
+            queries.push(choices(query.context("a variable has no query")?)?);
+        }
+    }
     for panel in list(&dashboard["panels"]) {
         let title = panel["title"].as_str().context("a panel has no title")?;
         let targets = list(&panel["targets"]);
@@ -53,6 +60,17 @@ fn of(dashboard: &Value) -> Result<Vec<Query>> {
         }
     }
     Ok(queries)
+}
+
+/// What a variable offers: `label_values(SERIES, LABEL)`, which is Grafana's own.
+fn choices(query: &str) -> Result<Query> {
+    let words = query.strip_prefix("label_values(");
+    let words = words.and_then(|words| words.strip_suffix(')')?.split_once(", "));
+    let (series, label) = words.with_context(|| format!("no label's values: {query}"))?;
+    Ok(Query {
+        panel: format!("${label}"),
+        expression: format!("count by ({label}) ({series}{{{label}!=\"\"}})"),
+    })
 }
 
 fn filled_in(expression: &str) -> Result<String> {
@@ -87,6 +105,14 @@ mod tests {
         };
         assert_eq!(of(&dashboard).unwrap(), [expected]);
         assert!(filled_in("$pod").is_err());
+        let variable = |query| json!({ "type": "query", "query": { "query": query } });
+        let dashboard = |query| json!({ "templating": { "list": [variable(query)] } });
+        let expected = Query {
+            panel: "$node".to_owned(),
+            expression: "count by (node) (a{node!=\"\"})".to_owned(),
+        };
+        assert_eq!(of(&dashboard("label_values(a, node)")).unwrap(), [expected]);
+        assert!(of(&dashboard("label_names(a)")).is_err());
         assert!(of(&json!({ "panels": [{ "type": "stat", "title": "x" }] })).is_err());
     }
 }

@@ -36,6 +36,12 @@ impl Program {
         let path = paths::root().join(&file);
         fs::read_to_string(path).with_context(|| format!("can't read {file}"))
     }
+
+    /// Names of all series in it.
+    pub(crate) fn series(self) -> Result<BTreeSet<String>> {
+        let families = families(&self.scrape()?).into_iter();
+        Ok(families.flat_map(|family| family.series).collect())
+    }
 }
 
 /// A metric with all its series.
@@ -114,7 +120,6 @@ pub(crate) fn exported() -> Result<BTreeMap<String, Vec<String>>> {
 }
 
 /// Series of ours that a text names, with the names of the labels that it asks for.
-#[cfg(test)]
 pub(crate) fn mentioned(text: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
     let starts = text.match_indices("bartizan_").map(|(at, _)| at);
     starts

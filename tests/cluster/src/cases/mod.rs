@@ -8,6 +8,7 @@ mod hold;
 mod install;
 mod isolation;
 mod latency;
+mod monitoring;
 mod nodes;
 mod nri;
 pub(crate) mod policies;
@@ -24,6 +25,7 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(enforcement::cases());
     cases.extend(samples::cases());
     cases.extend(latency::cases());
+    cases.extend(monitoring::cases());
     cases.extend(hold::cases());
     cases.extend(isolation::cases());
     cases.extend(startup::cases());
