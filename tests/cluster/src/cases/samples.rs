@@ -58,7 +58,10 @@ fn all(context: &Context) -> Result<()> {
         kubectl.apply(&sample.namespace, &sample.pod().to_string())?;
     }
     let begin = Instant::now();
-    let mut pods = start(kubectl, &samples)?;
+    let uids = started(kubectl, &samples)?;
+    println!("   all pods are there after {:.0?}", begin.elapsed());
+    let begin = Instant::now();
+    let mut pods = callers(kubectl, &samples, &uids)?;
     println!("   all callers are there after {:.0?}", begin.elapsed());
     let mut mistakes = Vec::new();
     for (sample, pod) in samples.iter().zip(&mut pods) {
@@ -103,8 +106,8 @@ fn samples(context: &Context) -> Result<Vec<Sample>> {
     Ok(samples)
 }
 
-/// Starts all callers of all samples, and their keepers.
-fn start(kubectl: &Kubectl, samples: &[Sample]) -> Result<Vec<Pod>> {
+/// Waits until all pods have everything; their UIDs.
+fn started(kubectl: &Kubectl, samples: &[Sample]) -> Result<Vec<String>> {
     has_everything(kubectl, KEEPERS, KEEPER)?;
     let uid = |sample: &Sample| {
         has_everything(kubectl, &sample.namespace, &sample.name)?;
@@ -112,9 +115,13 @@ fn start(kubectl: &Kubectl, samples: &[Sample]) -> Result<Vec<Pod>> {
         let uid = pod["metadata"]["uid"].as_str().context("a pod has a UID")?;
         Ok(uid.to_owned())
     };
-    let uids: Vec<String> = samples.iter().map(uid).collect::<Result<_>>()?;
+    samples.iter().map(uid).collect()
+}
+
+/// Starts all callers of all samples, and their keepers.
+fn callers(kubectl: &Kubectl, samples: &[Sample], uids: &[String]) -> Result<Vec<Pod>> {
     let mut lines = Vec::new();
-    for (sample, uid) in samples.iter().zip(&uids) {
+    for (sample, uid) in samples.iter().zip(uids) {
         let exec = [
             "--namespace",
             &sample.namespace,

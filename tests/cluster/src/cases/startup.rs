@@ -32,23 +32,22 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn burst(context: &Context) -> Result<()> {
     let (pods, bursts) = if context.is_long { LONG } else { SHORT };
-    let before = armings(context)?;
-    let mut late = Vec::new();
     for number in 0..bursts {
+        let before = armings(context)?;
         let burst = Burst::start(context, &format!("burst-{number}"), pods)?;
         println!("   {pods} pods: {}", burst.has_no_escapes()?);
-        late.extend(burst.times()?);
+        let late = burst.times()?;
+        let by: Vec<_> = armings(context)?
+            .into_iter()
+            .map(|(by, after)| format!("{by} {}", after - before.get(by).copied().unwrap_or(0.0)))
+            .collect();
+        println!("   armed by {}; {}", by.join(", "), summary(late.clone()));
+        let latest = late.iter().max();
+        ensure!(
+            latest.is_some_and(|late| *late <= 0),
+            "a container ran {latest:?} µs before it was armed"
+        );
     }
-    let by: Vec<_> = armings(context)?
-        .into_iter()
-        .map(|(by, after)| format!("{by} {}", after - before.get(by).copied().unwrap_or(0.0)))
-        .collect();
-    println!("   armed by {}; {}", by.join(", "), summary(late.clone()));
-    let latest = late.iter().max();
-    ensure!(
-        latest.is_some_and(|late| *late <= 0),
-        "a container ran {latest:?} µs before it was armed"
-    );
     Ok(())
 }
 
