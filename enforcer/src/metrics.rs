@@ -99,7 +99,7 @@ impl NodeFacts {
     /// Counts a container that has been armed and has run something.
     pub fn count_arming(&mut self, arming: &Arming) {
         let how = match arming.how {
-            How::Nri => "nri",
+            How::Id => "id",
             How::Mkdir => "mkdir",
             How::Late => "late",
         };
@@ -278,9 +278,9 @@ impl Snapshot {
         counter(to, "nri_late_answers", help, [(Vec::new(), late)])?;
         let help = "Containers that the runtime was told not to start without their rules";
         counter(to, "nri_refusals", help, [(Vec::new(), refused)])?;
-        let help = "Containers armed, by who did it: the kernel by their id (nri) or their pod \
+        let help = "Containers armed, by who did it: the kernel by their id (id) or their pod \
                     (mkdir) as their cgroup was made, or the enforcer afterwards (late)";
-        let ways = ["nri", "mkdir", "late"];
+        let ways = ["id", "mkdir", "late"];
         let armings = ways.map(|how| {
             let count = node.armings.get(how).copied().unwrap_or_default();
             (vec![("by", how)], count)

@@ -46,8 +46,8 @@ impl Pods {
 /// How a container got its first label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
-    /// Its id was expected as its cgroup was made: NRI told it.
-    Nri,
+    /// Its id was expected as its cgroup was made: NRI told it, or CRI did before it started.
+    Id,
     /// Its pod was expected as its cgroup was made.
     Mkdir,
     /// After its cgroup was made.
@@ -234,7 +234,7 @@ impl<M: Maps> Engine<M> {
             workload: label.map(WorkloadId),
             arming: armed.map(|armed| Arming {
                 how: match armed.how {
-                    ARMED_BY_ID => How::Nri,
+                    ARMED_BY_ID => How::Id,
                     ARMED_BY_POD => How::Mkdir,
                     _ => How::Late,
                 },

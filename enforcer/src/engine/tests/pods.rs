@@ -114,7 +114,7 @@ fn time_without_rules_is_measured_from_the_first_instruction() {
         engine.arming(ids[0]).unwrap().unwrap()
     };
     let arming = armed(ARMED_BY_ID, 70, 0);
-    assert_eq!((arming.how, arming.first_exec), (How::Nri, None));
+    assert_eq!((arming.how, arming.first_exec), (How::Id, None));
     assert_eq!(arming.unprotected(), Some(std::time::Duration::ZERO));
     let arming = armed(ARMED_BY_ID, 70, 90);
     assert_eq!(arming.unprotected(), Some(std::time::Duration::ZERO));

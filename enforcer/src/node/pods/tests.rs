@@ -367,7 +367,7 @@ fn report_with(gaps: Gaps, first_exec: FirstExec) -> ContainerReport {
     node.name(one, Some("web"));
     node.make(one);
     node.engine.arming = Some(Arming {
-        how: How::Nri,
+        how: How::Id,
         armed: 2_000_000,
         first_exec: Some(first_exec),
     });
