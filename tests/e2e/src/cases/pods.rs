@@ -499,7 +499,7 @@ fn expected(context: &Context) -> Result<()> {
     let _sandbox = node.sandbox(pod)?;
     let mut container = node.create(pod, "a", ENTRY)?;
     let arming = node.engine.arming(strict)?.context("it is not armed")?;
-    ensure!(arming.how == How::Nri, "{arming:?}");
+    ensure!(arming.how == How::Id, "{arming:?}");
     start(&mut container, "ready")?;
     expect(&mut container, &format!("file read {OPEN}"), "0")?;
     // One whose name is known later has its pod's rules until then.
