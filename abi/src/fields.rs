@@ -49,8 +49,6 @@ const fn field(global: &'static str, structure: &'static str, member: &'static s
 /// Offsets of `struct dentry`, equal on every kernel from 5.10 to 7.3: compiled in,
 /// because a load per component and offset costs 40 instructions on a path of five.
 pub mod dentry {
-    /// `d_hash.pprev`: NULL when the name was removed.
-    pub const PPREV: usize = 16;
     /// `d_parent`
     pub const PARENT: usize = 24;
     /// `d_name.len`
@@ -76,7 +74,6 @@ const fn fixed(global: &'static str, member: &'static str, offset: usize) -> Fie
 
 /// All fields.
 pub const FIELDS: &[Field] = &[
-    fixed("", "d_hash.pprev", dentry::PPREV),
     fixed("", "d_parent", dentry::PARENT),
     fixed("", "d_name.len", dentry::LEN),
     fixed("", "d_name.name", dentry::NAME),
@@ -122,6 +119,7 @@ pub const FIELDS: &[Field] = &[
     field("SOCK_PORT", "sock", "__sk_common.skc_num"),
     field("SOCK_ADDRESS", "sock", "__sk_common.skc_rcv_saddr"),
     field("SOCK_ADDRESS6", "sock", "__sk_common.skc_v6_rcv_saddr"),
+    field("INET_SOURCE", "inet_sock", "inet_saddr"),
     field("UNIX_DENTRY", "unix_sock", "path.dentry"),
     field("UNIX_ADDRESS", "unix_sock", "addr"),
     field("UNIX_ADDRESS_LENGTH", "unix_address", "len"),

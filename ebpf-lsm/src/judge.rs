@@ -8,14 +8,15 @@ use bartizan_abi::rows::{defaults, is_settled, masks, record_at, unresolved_defa
 use bartizan_abi::table::{At, Automaton, Table, header};
 use bartizan_abi::verdict::{Decision, Defaults, Masks, Outcome, decide};
 
+use crate::credentials::user;
 use crate::identity::Rules;
-use crate::kernel::{CRED_FSUID, INODE_UID, Object, TASK_CRED, current, load, peek, try_peek};
+use crate::kernel::{INODE_UID, peek, try_peek};
 use crate::lineage::is_exempt;
 use crate::maps::count;
 use crate::report::{Report, report};
 use crate::subject::subject;
 use crate::table::TableValue;
-use crate::walks::{Rows, walk_new};
+use crate::walks::{Rows, walk};
 
 /// What an operation is done to; all plain numbers, so that it can be passed by address.
 #[repr(C)]
@@ -45,20 +46,17 @@ impl Target {
 /// The current task owns the file.
 #[inline(always)]
 fn owns(dentry: u64) -> bool {
-    let task = current();
-    let cred: Object = load(task, &TASK_CRED);
-    if cred.is_null() {
+    let Some(user) = user() else {
         return false;
-    }
-    let fsuid: u32 = load(cred, &CRED_FSUID);
+    };
     let inode: u64 = peek(dentry + INODE as u64);
     let uid: Option<u32> = try_peek(inode + INODE_UID.get() as u64);
-    uid == Some(fsuid)
+    uid == Some(user)
 }
 
 /// Judges file operations by the rows of `automaton`; true: deny. Most end here: what a
 /// row allows to every caller needs no caller. What has no name in the container is denied
-/// what the name denies that it had last, and that of the file `behind` it, if there is one.
+/// what is denied of the file `behind` it, if there is one with a name.
 #[inline(always)]
 pub fn judge_file(
     rules: &Rules,
@@ -75,28 +73,28 @@ pub fn judge_file(
     }
     let who = Who::new(automaton, subject(rules));
     if rows.named().is_none() {
-        let former = |dentry| judge_former_name(rules, automaton, who, ops, dentry);
         let behind = behind();
-        if former(dentry) || behind != 0 && former(behind) {
-            return true;
+        if behind != 0 {
+            let rows = walk(rules, behind, automaton);
+            if judge_named(rules, rows, who, ops, behind) {
+                return true;
+            }
         }
     }
     judge_by_caller(rules, rows, who, ops, dentry)
 }
 
-/// Judges by a name that an object had, or has elsewhere: only what that name denies counts,
-/// and no default; true: deny.
+/// Judges what the kernel itself opens for an operation that it has been asked for by another
+/// name: what rules deny of its name, if it has one, and no default; true: deny.
 #[inline(always)]
-fn judge_former_name(rules: &Rules, automaton: Automaton, who: Who, ops: Ops, dentry: u64) -> bool {
-    let rows = walk_new(rules, dentry, automaton);
-    rows.named().is_some() && judge_by_caller(rules, rows, who.without_defaults(), ops, dentry)
+pub fn judge_opened_by_kernel(rules: &Rules, rows: Rows, ops: Ops, dentry: u64) -> bool {
+    let who = Who::new(Automaton::Files, subject(rules));
+    judge_named(rules, rows, who, ops, dentry)
 }
 
-/// Judges what the kernel opens behind a file whose own name isn't known; true: deny.
 #[inline(always)]
-pub fn judge_behind(rules: &Rules, ops: Ops, dentry: u64) -> bool {
-    let who = Who::new(Automaton::Files, subject(rules));
-    judge_former_name(rules, Automaton::Files, who, ops, dentry)
+fn judge_named(rules: &Rules, rows: Rows, who: Who, ops: Ops, dentry: u64) -> bool {
+    rows.named().is_some() && judge_by_caller(rules, rows, who.without_defaults(), ops, dentry)
 }
 
 /// By which automaton's rows, and for whom: one register, as a call has only five.

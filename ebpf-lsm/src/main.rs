@@ -14,6 +14,7 @@
 #![feature(asm_experimental_arch)]
 
 mod cgroup;
+mod credentials;
 mod dentry;
 mod hooks;
 mod identity;

@@ -1,7 +1,7 @@
 //! From a dentry to rows: the walk, and the container's mount table.
 
 use bartizan_abi::automaton::row_of;
-use bartizan_abi::fields::dentry::{INODE, PARENT, PPREV};
+use bartizan_abi::fields::dentry::{INODE, PARENT};
 use bartizan_abi::limits::{MAX_DEPTH, MOUNT_SLOTS};
 use bartizan_abi::maps::{
     Binding, MOUNT_MULTI, MOUNT_PROBES, MOUNT_ROOT, MOUNT_USED, Mount, PROVISIONAL, mount_slot,
@@ -13,7 +13,7 @@ use bartizan_abi::walk::{Classes, Classified, Cursor, leaf_rows};
 use crate::dentry::{Direct, Probed};
 use crate::identity::Rules;
 use crate::kernel::{
-    DENTRY_SB, INODE_INO, Object, SB_DEV, SB_ROOT, address, current, load, load_at, peek, root_of,
+    DENTRY_SB, INODE_INO, Object, SB_DEV, SB_ROOT, address, current, load, peek, root_of,
 };
 use crate::repeat::repeat;
 use crate::table::{Compiled, TableValue};
@@ -42,9 +42,6 @@ impl Rows {
     }
 }
 
-/// `walk_probed`: the object exists; if its name was removed it has none.
-const EXISTING: u32 = 0x100;
-
 /// Where the names of a file system end: its root, or the task's while the container's
 /// mounts aren't known.
 #[inline(always)]
@@ -63,16 +60,12 @@ pub fn walk_direct(binding: *const Binding, table: *const TableValue, dentry: Ob
     let table = Compiled::new(table);
     // SAFETY: a map value that the caller holds.
     let held = unsafe { &*binding };
-    let pprev: u64 = load_at(dentry, PPREV);
     let sb: Object = load(dentry, &DENTRY_SB);
     let end = if held.flags & PROVISIONAL != 0 {
         root_of(current())
     } else {
         load(sb, &SB_ROOT)
     };
-    if pprev == 0 && dentry != end {
-        return UNRESOLVED;
-    }
     let mut start = u64::from(held.root.files);
     let mut depth = WHOLE;
     let plain = held.root.flags & (MOUNT_ROOT | MOUNT_MULTI) == MOUNT_ROOT
@@ -288,14 +281,14 @@ pub extern "C" fn origin(binding: *const Binding, dentry: u64, automaton: u32) -
 }
 
 /// Rows of a file by its address, packed; verified once however often it is called.
-/// `what`: an [`Automaton`] (for Subject the row is the subject), and [`EXISTING`].
+/// For the automaton Subject the row is the subject.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn walk_probed(
     binding: *const Binding,
     table: *const TableValue,
     dentry: u64,
-    what: u32,
+    automaton: u32,
 ) -> u64 {
     if binding.is_null() || table.is_null() {
         return UNRESOLVED.0;
@@ -303,11 +296,6 @@ pub extern "C" fn walk_probed(
     let sb: u64 = peek(dentry + DENTRY_SB.get() as u64);
     // SAFETY: a map value that the caller holds.
     let end = end(unsafe { &*binding }, peek(sb + SB_ROOT.get() as u64));
-    if what & EXISTING != 0 && dentry != end && peek::<u64>(dentry + PPREV as u64) == 0 {
-        // Its name was removed, or never was one (`O_TMPFILE`).
-        return UNRESOLVED.0;
-    }
-    let automaton = what & 0xff;
     let found = origin(binding, dentry, automaton);
     if found & ANSWER != 0 {
         return found;
@@ -326,21 +314,9 @@ pub extern "C" fn walk_probed(
     rows(table, path, &classes, classified, start, below, automaton).0
 }
 
-/// Rows of an existing object.
+/// Rows of an object: of the name that it has, or is about to get, or had last.
 #[inline(always)]
 pub fn walk(rules: &Rules, dentry: u64, automaton: Automaton) -> Rows {
-    let what = automaton as u32 | EXISTING;
-    Rows(walk_probed(
-        rules.binding,
-        rules.table_value(),
-        dentry,
-        what,
-    ))
-}
-
-/// Rows of a name that is about to be made.
-#[inline(always)]
-pub fn walk_new(rules: &Rules, dentry: u64, automaton: Automaton) -> Rows {
     Rows(walk_probed(
         rules.binding,
         rules.table_value(),

@@ -9,6 +9,17 @@ use rustix::process::Pid;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+/// Has memory in pages of 4 KiB, not in huge ones: where those are the default, a heap that
+/// holds a few MiB here and there takes several times as much. Programs that are started from
+/// here inherit it, so this is for commands that start none.
+///
+/// It is no mistake if a kernel can't: it has no huge pages then.
+pub(crate) fn take_small_pages() {
+    // SAFETY: needed because no library has this call; it takes numbers alone, and changes
+    // nothing that memory safety rests on.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+}
+
 /// Namespaces that [`fork`] gives the child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Namespaces {

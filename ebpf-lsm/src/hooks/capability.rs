@@ -6,31 +6,15 @@ use aya_ebpf::programs::LsmContext;
 use bartizan_abi::address::capability_row;
 use bartizan_abi::op::Operation;
 
+use crate::credentials::is_borrowed;
 use crate::hooks::restrict::is_mounting_denied;
 use crate::identity::{Identity, identify};
 use crate::judge::{Target, judge_row};
-use crate::kernel::{
-    Object, TASK_FLAGS, TASK_IO_URING, TASK_REAL_CRED, address, current, errno_eperm, load,
-};
+use crate::kernel::{Object, errno_eperm};
 
 /// `CAP_OPT_NOAUDIT`: the kernel asks on its own account, nobody tries anything.
 const NOAUDIT: u32 = 2;
 const CAP_SYS_ADMIN: u32 = 21;
-
-/// Whether the kernel asks for itself: with the credentials of whoever mounted it, overlayfs
-/// reads what hides lower directories, and copies files up. Programs have others than their
-/// task's by `io_uring` alone ("personalities"), in a task that has used it or in one of its
-/// workers; these are judged.
-#[inline(always)]
-fn is_borrowed(cred: Object) -> bool {
-    const PF_IO_WORKER: u32 = 0x10;
-    let task = current();
-    let own: Object = load(task, &TASK_REAL_CRED);
-    if address(cred) == address(own) || load::<u32>(task, &TASK_FLAGS) & PF_IO_WORKER != 0 {
-        return false;
-    }
-    !TASK_IO_URING.is_present() || load::<u64>(task, &TASK_IO_URING) == 0
-}
 
 /// `capable` and its relatives, in any user namespace.
 #[lsm(hook = "capable")]

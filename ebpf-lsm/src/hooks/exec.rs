@@ -2,6 +2,7 @@
 
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
+use bartizan_abi::maps::Binding;
 use bartizan_abi::op::{Operation, Ops};
 use bartizan_abi::table::Automaton;
 
@@ -13,13 +14,14 @@ use crate::walks::walk;
 
 /// Judges a file as code, and what is `behind` it if it has no name; true: deny.
 #[inline(always)]
-pub fn judge_code(dentry: u64, op: Ops, behind: impl FnOnce() -> u64) -> bool {
+pub fn judge_code(dentry: u64, op: Ops, behind: impl FnOnce(*const Binding) -> u64) -> bool {
     let rules = match identify(op) {
         Identity::Unjudged => return false,
         Identity::Broken => return true,
         Identity::Managed(rules) => rules,
     };
     let rows = walk(&rules, dentry, Automaton::Process);
+    let behind = || behind(rules.binding);
     judge_file(&rules, rows, Automaton::Process, op, dentry, behind)
 }
 
@@ -29,7 +31,7 @@ pub fn bprm_check_security(ctx: LsmContext) -> i32 {
     let bprm: Object = ctx.arg(0);
     let file: Object = load(bprm, &BPRM_FILE);
     let dentry: Object = load(file, &FILE_DENTRY);
-    let behind = || behind(address(file));
+    let behind = |binding| behind(binding, address(file));
     if judge_code(address(dentry), Operation::Exec.bit(), behind) {
         return errno_eacces();
     }

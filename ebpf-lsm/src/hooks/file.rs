@@ -2,17 +2,20 @@
 
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
+use bartizan_abi::maps::Binding;
 use bartizan_abi::op::{Operation, Ops};
+use bartizan_abi::rows::is_settled;
 use bartizan_abi::table::Automaton;
 
-use crate::identity::{Identity, Rules, identify};
-use crate::judge::{judge_behind, judge_file};
+use crate::credentials::are_borrowed;
+use crate::identity::{Identity, identify};
+use crate::judge::{judge_file, judge_opened_by_kernel};
 use crate::kernel::{
     DENTRY_SB, FILE_DENTRY, FILE_FLAGS, FILE_MODE, Object, PATH_DENTRY, SB_FLAGS, SB_MAGIC,
     address, errno_eacces, load, peek,
 };
 use crate::stacked::{behind, behind_unknown, is_behind_another};
-use crate::walks::{Rows, walk, walk_direct, walk_new};
+use crate::walks::{walk, walk_direct};
 
 const FMODE_READ: u32 = 1;
 const FMODE_WRITE: u32 = 2;
@@ -27,26 +30,22 @@ const PIPEFS_MAGIC: u64 = 0x5049_5045;
 /// What can be done by opening a file.
 const OPEN: Ops = Operation::Read.bit() | Operation::Write.bit() | Operation::Append.bit();
 
-/// Judges an operation on an existing file; true: deny.
+/// Judges an operation on a file, or the making of a name; true: deny.
 #[inline(always)]
-pub fn judge_existing(dentry: u64, ops: Ops) -> bool {
-    judge_by(dentry, ops, walk)
+pub fn judge_path(dentry: u64, ops: Ops) -> bool {
+    judge_path_of(dentry, ops, |_| 0)
 }
 
-/// Judges the making of a name; true: deny.
+/// [`judge_path`] for a file that may have another `behind` it, in a container's mounts.
 #[inline(always)]
-pub fn judge_new(dentry: u64, ops: Ops) -> bool {
-    judge_by(dentry, ops, walk_new)
-}
-
-#[inline(always)]
-fn judge_by(dentry: u64, ops: Ops, walk: impl Fn(&Rules, u64, Automaton) -> Rows) -> bool {
+fn judge_path_of(dentry: u64, ops: Ops, behind: impl FnOnce(*const Binding) -> u64) -> bool {
     match identify(ops) {
         Identity::Unjudged => false,
         Identity::Broken => true,
         Identity::Managed(rules) => {
             let rows = walk(&rules, dentry, Automaton::Files);
-            judge_file(&rules, rows, Automaton::Files, ops, dentry, || 0)
+            let behind = || behind(rules.binding);
+            judge_file(&rules, rows, Automaton::Files, ops, dentry, behind)
         }
     }
 }
@@ -102,10 +101,19 @@ pub fn judge_open(file: Object) -> bool {
     if is_behind_another(file) {
         // By the name that was opened it is judged already.
         let dentry = behind_unknown(rules.binding, address(file));
-        return dentry != 0 && judge_behind(&rules, ops, dentry);
+        let rows = walk(&rules, dentry, Automaton::Files);
+        return dentry != 0 && judge_opened_by_kernel(&rules, rows, ops, dentry);
     }
     let dentry: Object = load(file, &FILE_DENTRY);
     let rows = walk_direct(rules.binding, rules.table_value(), dentry);
+    if let Some((row, leaf)) = rows.named()
+        && is_settled(rules.table, row, leaf, ops)
+    {
+        return false;
+    }
+    if are_borrowed() {
+        return judge_opened_by_kernel(&rules, rows, ops, address(dentry));
+    }
     if rows.named().is_none() {
         // A pipe opened again through /proc/self/fd is no file.
         let sb: Object = load(dentry, &DENTRY_SB);
@@ -113,7 +121,8 @@ pub fn judge_open(file: Object) -> bool {
             return false;
         }
     }
-    judge_file(&rules, rows, Automaton::Files, ops, address(dentry), || 0)
+    let automaton = Automaton::Files;
+    judge_file(&rules, rows, automaton, ops, address(dentry), || 0)
 }
 
 /// A descriptor that another process has sent, or that was taken from it: as if its file
@@ -143,7 +152,7 @@ fn judge_received(file: Object) -> bool {
     if rows.named().is_none() && is_memory(dentry) {
         return false;
     }
-    let behind = || behind(address(file));
+    let behind = || behind(rules.binding, address(file));
     judge_file(&rules, rows, Automaton::Files, ops, dentry, behind)
 }
 
@@ -152,7 +161,7 @@ fn judge_received(file: Object) -> bool {
 pub fn path_truncate(ctx: LsmContext) -> i32 {
     let path: Object = ctx.arg(0);
     let dentry: Object = load(path, &PATH_DENTRY);
-    if judge_existing(address(dentry), Operation::Truncate.bit()) {
+    if judge_path(address(dentry), Operation::Truncate.bit()) {
         return errno_eacces();
     }
     0
@@ -163,7 +172,8 @@ pub fn path_truncate(ctx: LsmContext) -> i32 {
 pub fn file_truncate(ctx: LsmContext) -> i32 {
     let file: Object = ctx.arg(0);
     let dentry: Object = load(file, &FILE_DENTRY);
-    if judge_existing(address(dentry), Operation::Truncate.bit()) {
+    let behind = |binding| behind(binding, address(file));
+    if judge_path_of(address(dentry), Operation::Truncate.bit(), behind) {
         return errno_eacces();
     }
     0

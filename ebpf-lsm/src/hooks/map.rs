@@ -6,6 +6,7 @@
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
 use bartizan_abi::fields::dentry;
+use bartizan_abi::maps::Binding;
 use bartizan_abi::op::Operation;
 use bartizan_abi::table::Automaton;
 
@@ -17,7 +18,7 @@ use crate::kernel::{
     FILE_DENTRY, Object, TASK_IN_EXECVE, VMA_FILE, VMA_FLAGS, address, current, errno_eacces, load,
     peek,
 };
-use crate::stacked::{behind, dentry_of, is_behind_another, opened_by};
+use crate::stacked::{behind, is_behind_another, named_behind, opened_by};
 use crate::subject::executable;
 use crate::walks::walk;
 
@@ -55,7 +56,7 @@ fn is_expected_in_exec(dentry: u64) -> bool {
 /// Judges a file as something that is written, and what is `behind` it if it has no name;
 /// true: deny.
 #[inline(always)]
-fn judge_writing(dentry: u64, behind: impl FnOnce() -> u64) -> bool {
+fn judge_writing(dentry: u64, behind: impl FnOnce(*const Binding) -> u64) -> bool {
     let op = Operation::Write.bit();
     let rules = match identify(op) {
         Identity::Unjudged => return false,
@@ -66,6 +67,7 @@ fn judge_writing(dentry: u64, behind: impl FnOnce() -> u64) -> bool {
     if rows.named().is_none() && is_memory(dentry) {
         return false;
     }
+    let behind = || behind(rules.binding);
     judge_file(&rules, rows, Automaton::Files, op, dentry, behind)
 }
 
@@ -80,7 +82,7 @@ pub fn mmap_file(ctx: LsmContext) -> i32 {
         return 0;
     }
     let dentry: Object = load(file, &FILE_DENTRY);
-    let behind = || behind(address(file));
+    let behind = |binding| behind(binding, address(file));
     if prot & PROT_WRITE != 0 && flags & MAP_SHARED != 0 && judge_writing(address(dentry), behind) {
         return errno_eacces();
     }
@@ -111,9 +113,9 @@ pub fn file_mprotect(ctx: LsmContext) -> i32 {
     if is_behind {
         dentry = opened_by(address(file));
     }
-    let behind = || {
+    let behind = |binding| {
         if is_behind {
-            dentry_of(address(file))
+            named_behind(binding, address(file))
         } else {
             0
         }

@@ -5,7 +5,7 @@ use aya_ebpf::programs::LsmContext;
 use bartizan_abi::fields::dentry::INODE;
 use bartizan_abi::op::{Operation, Ops};
 
-use crate::hooks::file::{judge_existing, judge_new};
+use crate::hooks::file::judge_path;
 use crate::kernel::{Object, PATH_DENTRY, address, errno_eacces, load, load_at};
 
 const DELETE: Ops = Operation::Delete.bit();
@@ -18,13 +18,13 @@ const S_IFSOCK: u64 = 0o140_000;
 
 /// Programs of hooks `(const struct path *dir, struct dentry *dentry, ...)`.
 macro_rules! in_directory {
-    ($($hook:ident, $name:literal, $judge:ident, $ops:expr;)*) => {
+    ($($hook:ident, $name:literal, $ops:expr;)*) => {
         $(
             #[doc = concat!("`", $name, "`")]
             #[lsm(hook = $name)]
             pub fn $hook(ctx: LsmContext) -> i32 {
                 let dentry: Object = ctx.arg(1);
-                if $judge(address(dentry), $ops) {
+                if judge_path(address(dentry), $ops) {
                     return errno_eacces();
                 }
                 0
@@ -34,10 +34,10 @@ macro_rules! in_directory {
 }
 
 in_directory! {
-    path_unlink, "path_unlink", judge_existing, DELETE;
-    path_rmdir, "path_rmdir", judge_existing, DELETE;
-    path_mkdir, "path_mkdir", judge_new, CREATE;
-    path_symlink, "path_symlink", judge_new, CREATE;
+    path_unlink, "path_unlink", DELETE;
+    path_rmdir, "path_rmdir", DELETE;
+    path_mkdir, "path_mkdir", CREATE;
+    path_symlink, "path_symlink", CREATE;
 }
 
 /// Nodes, and files that `open` makes. A Unix socket is bound to a path by making its node.
@@ -50,7 +50,7 @@ pub fn path_mknod(ctx: LsmContext) -> i32 {
     } else {
         CREATE
     };
-    if judge_new(address(dentry), ops) {
+    if judge_path(address(dentry), ops) {
         return errno_eacces();
     }
     0
@@ -65,7 +65,7 @@ macro_rules! on_path {
             pub fn $hook(ctx: LsmContext) -> i32 {
                 let path: Object = ctx.arg(0);
                 let dentry: Object = load(path, &PATH_DENTRY);
-                if judge_existing(address(dentry), $ops) {
+                if judge_path(address(dentry), $ops) {
                     return errno_eacces();
                 }
                 0
@@ -84,7 +84,7 @@ on_path! {
 pub fn path_link(ctx: LsmContext) -> i32 {
     let old: Object = ctx.arg(0);
     let new: Object = ctx.arg(2);
-    if judge_existing(address(old), Operation::Link.bit()) || judge_new(address(new), CREATE) {
+    if judge_path(address(old), Operation::Link.bit()) || judge_path(address(new), CREATE) {
         return errno_eacces();
     }
     0
@@ -104,7 +104,7 @@ pub fn path_rename(ctx: LsmContext) -> i32 {
     } else if !load_at::<Object>(new, INODE).is_null() {
         new_ops = CREATE | DELETE;
     }
-    if judge_existing(address(old), old_ops) || judge_new(address(new), new_ops) {
+    if judge_path(address(old), old_ops) || judge_path(address(new), new_ops) {
         return errno_eacces();
     }
     0

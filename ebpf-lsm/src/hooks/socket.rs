@@ -10,7 +10,7 @@ use crate::hooks::unix::{judge_abstract, judge_by_name};
 use crate::identity::{Identity, Rules, identify};
 use crate::judge::{Target, judge_row};
 use crate::kernel::{
-    MSG_FLAGS, MSG_NAME, Object, SOCK_ADDRESS, SOCK_ADDRESS6, SOCK_FAMILY, SOCK_PORT,
+    INET_SOURCE, MSG_FLAGS, MSG_NAME, Object, SOCK_ADDRESS, SOCK_ADDRESS6, SOCK_FAMILY, SOCK_PORT,
     SOCK_PROTOCOL, SOCKET_SK, address, errno_eperm, load, peek, try_peek,
 };
 
@@ -63,53 +63,102 @@ fn read_address(socket: Object, name: u64, op: Operation) -> Option<Address> {
         family = AF_INET6;
     }
     if family == AF_INET {
-        return Some(v4(protocol, peek(name + 4), port, op));
+        return Some(v4(protocol, destination(sk, peek(name + 4), op), port));
     }
     if family != AF_INET6 {
         return None;
     }
-    Some(v6(protocol, name + 8, port, op))
+    let bytes: [u64; 2] = peek(name + 8);
+    Some(match (V6::new(bytes), goes_there(op)) {
+        (V6::Mapped(word), _) => v4(protocol, destination(sk, word, op), port),
+        // What the kernel takes it for.
+        (V6::Unspecified, true) => match V6::new(peek(address(sk) + SOCK_ADDRESS6.get() as u64)) {
+            V6::Mapped(_) => v4(protocol, LOOPBACK, port),
+            _ => v6(protocol, 0, 1, port),
+        },
+        (V6::Unspecified, false) => v6(protocol, 0, 0, port),
+        (V6::Other(high, low), _) => v6(protocol, high, low, port),
+    })
 }
 
 /// The address that a socket has.
 #[inline(always)]
-fn own_address(sk: Object, op: Operation) -> Option<Address> {
+fn own_address(sk: Object) -> Option<Address> {
     let family: u16 = load(sk, &SOCK_FAMILY);
     let port: u16 = load(sk, &SOCK_PORT);
     let protocol = protocol_of(sk);
     if family == AF_INET {
-        return Some(v4(protocol, load(sk, &SOCK_ADDRESS), port, op));
+        return Some(v4(protocol, load(sk, &SOCK_ADDRESS), port));
     }
     if family == AF_SMC {
         // The address is that of a TCP socket inside, which was judged when it was bound.
-        return Some(v4(protocol, 0, 0, op));
+        return Some(v4(protocol, 0, 0));
     }
     if family != AF_INET6 {
         return None;
     }
-    let bytes = address(sk) + SOCK_ADDRESS6.get() as u64;
-    Some(v6(protocol, bytes, port, op))
+    Some(
+        match V6::new(peek(address(sk) + SOCK_ADDRESS6.get() as u64)) {
+            V6::Mapped(word) => v4(protocol, word, port),
+            V6::Unspecified => v6(protocol, 0, 0, port),
+            V6::Other(high, low) => v6(protocol, high, low, port),
+        },
+    )
 }
 
-/// The kernel takes the unspecified address for loopback where it goes to one.
+/// Whether something is sent to the address.
 #[inline(always)]
 fn goes_there(op: Operation) -> bool {
     matches!(op, Operation::Connect | Operation::Send)
 }
 
-/// From the 16 bytes at an address.
+/// 127.0.0.1, as it is in memory.
+const LOOPBACK: u32 = 0x7f00_0001_u32.to_be();
+
+/// Where an IPv4 address leads: from a socket that has an address, the unspecified one leads
+/// there, otherwise to loopback.
 #[inline(always)]
-fn v6(protocol: u8, bytes: u64, port: u16, op: Operation) -> Address {
-    let high = u64::from_be(peek(bytes));
-    let low = u64::from_be(peek(bytes + 8));
-    if high == 0 && low >> 32 == 0xffff {
-        return v4(protocol, (low as u32).to_be(), port, op);
+fn destination(sk: Object, bytes: u32, op: Operation) -> u32 {
+    if bytes != 0 || !goes_there(op) {
+        return bytes;
     }
-    let low = if high == 0 && low == 0 && goes_there(op) {
-        1
+    let own: u32 = if load::<u16>(sk, &SOCK_FAMILY) == AF_SMC {
+        0
     } else {
-        low
+        peek(address(sk) + INET_SOURCE.get() as u64)
     };
+    if own == 0 { LOOPBACK } else { own }
+}
+
+/// What an IPv6 address is.
+enum V6 {
+    /// IPv4, as it is in memory.
+    Mapped(u32),
+    Unspecified,
+    /// Its upper and lower half.
+    Other(u64, u64),
+}
+
+impl V6 {
+    /// From its bytes as they are in memory.
+    #[inline(always)]
+    fn new(bytes: [u64; 2]) -> Self {
+        let [high, low] = bytes.map(u64::from_be);
+        if high != 0 {
+            return Self::Other(high, low);
+        }
+        if low >> 32 == 0xffff {
+            return Self::Mapped((low as u32).to_be());
+        }
+        if low == 0 {
+            return Self::Unspecified;
+        }
+        Self::Other(high, low)
+    }
+}
+
+#[inline(always)]
+fn v6(protocol: u8, high: u64, low: u64, port: u16) -> Address {
     Address {
         protocol,
         v6: true,
@@ -121,15 +170,11 @@ fn v6(protocol: u8, bytes: u64, port: u16, op: Operation) -> Address {
 
 /// From the four bytes as they are in memory.
 #[inline(always)]
-fn v4(protocol: u8, bytes: u32, port: u16, op: Operation) -> Address {
-    let word = match u32::from_be(bytes) {
-        0 if goes_there(op) => 0x7f00_0001,
-        word => word,
-    };
+fn v4(protocol: u8, bytes: u32, port: u16) -> Address {
     Address {
         protocol,
         v6: false,
-        high: u64::from(word) << 32,
+        high: u64::from(u32::from_be(bytes)) << 32,
         low: 0,
         port,
     }
@@ -160,7 +205,7 @@ fn judge_own(socket: Object, op: Operation) -> bool {
     if load::<u16>(sk, &SOCK_FAMILY) == AF_UNIX {
         return judge_by_name(&rules, address(sk), op);
     }
-    judge_address_by(&rules, own_address(sk, op), op)
+    judge_address_by(&rules, own_address(sk), op)
 }
 
 /// Other families have no rules.

@@ -54,6 +54,7 @@ use crate::failure::Failure;
 use crate::http;
 use crate::privileges;
 use crate::selftest::Prober;
+use crate::sys;
 use hands::Hands;
 use work::Work;
 
@@ -62,6 +63,7 @@ const DENIALS: usize = 64;
 
 /// Enforces until SIGINT or SIGTERM, and leaves in the kernel what is enforced.
 pub fn run(args: &Node) -> Result<u8, Failure> {
+    sys::take_small_pages();
     let denials = agent::denials(args.denials.as_deref())?;
     // Forks, so it comes before threads.
     let prober = Prober::start()?;

@@ -21,6 +21,7 @@ use crate::http;
 use crate::policies::Policies;
 use crate::privileges;
 use crate::selftest::{self, Prober};
+use crate::sys;
 use crate::watch::Watch;
 use files::Files;
 use workload::Watched;
@@ -31,6 +32,7 @@ const CHECK: Duration = Duration::from_secs(2);
 
 /// Enforces until SIGINT or SIGTERM.
 pub fn run(args: &Standalone) -> Result<u8, Failure> {
+    sys::take_small_pages();
     for file in &args.common.files {
         files::can_be_read_again(file)?;
     }

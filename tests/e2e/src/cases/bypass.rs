@@ -46,6 +46,9 @@ spec:
       - { unix: ['/tmp/**'] }
       - { operations: [Send], addresses: [127.0.0.9] }
       - { operations: [Connect], addresses: [127.0.0.10] }
+      - { operations: [Bind], addresses: [127.0.0.1, 127.0.0.12] }
+      - { operations: [Connect], protocols: [UDP], addresses: [127.0.0.1] }
+      - { operations: [Connect], protocols: [TCP], addresses: ['::1'] }
       - { sockets: [Raw] }
   files:
     deny:

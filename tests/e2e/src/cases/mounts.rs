@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use bartizan_samples::Denial;
 use rustix::fs::{XattrFlags, setxattr};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
@@ -22,6 +23,8 @@ const EPERM: i32 = 1;
 const ENOENT: i32 = 2;
 const EACCES: i32 = 13;
 const EBUSY: i32 = 16;
+/// The case about lists of files on overlayfs.
+const LISTS: &str = "mounts/overlayfs_works_with_a_list_of_files";
 const OVERLAY: &str = "mounts/overlayfs_works_without_capabilities_for_the_container";
 
 const POLICY: &str = "\
@@ -68,7 +71,9 @@ pub(super) fn cases() -> Vec<Case> {
     case.time_limit = Duration::from_mins(5);
     let mut overlay = Case::new(OVERLAY, overlay_works);
     overlay.time_limit = Duration::from_mins(5);
-    vec![case, overlay]
+    let mut lists = Case::new(LISTS, lists_work);
+    lists.time_limit = Duration::from_mins(5);
+    vec![case, overlay, lists]
 }
 
 fn volumes_have_names(context: &Context) -> Result<()> {
@@ -139,30 +144,7 @@ fn volumes_have_names(context: &Context) -> Result<()> {
 /// for itself takes some, in the container's tasks: reading the attribute that hides a
 /// directory's lower layers, and copying up a file of another owner.
 fn overlay_works(context: &Context) -> Result<()> {
-    own_mounts()?;
-    let layers = Root::at(context.scratch.join("layers"));
-    layers.program(&format!("/lower{CALLER}"))?;
-    layers.file("/lower/hidden/file")?;
-    layers.file("/lower/etc/of-another-owner")?;
-    layers.file("/middle/hidden/other")?;
-    for directory in ["/upper", "/work", "/root"] {
-        layers.directory(directory)?;
-    }
-    let hidden = layers.outside("/middle/hidden");
-    setxattr(hidden, "trusted.overlay.opaque", b"y", XattrFlags::empty()).context("hide")?;
-    let at = |name: &str| layers.outside(name).display().to_string();
-    let options = format!(
-        "lowerdir={}:{},upperdir={},workdir={}",
-        at("/middle"),
-        at("/lower"),
-        at("/upper"),
-        at("/work")
-    );
-    let options = CString::new(options)?;
-    let flags = MountFlags::empty();
-    let merged = layers.outside("/root");
-    mount("overlay", &merged, "overlay", flags, Some(&*options)).context("mount an overlay")?;
-    let root = Root::new(merged)?;
+    let root = on_overlay(context)?;
     let policy = context.scratch.join("policy.yaml");
     fs::write(
         &policy,
@@ -196,6 +178,75 @@ fn overlay_works(context: &Context) -> Result<()> {
         "{denials:?}"
     );
     Ok(())
+}
+
+/// A container whose files are listed: what overlayfs opens for itself is in no list, and what
+/// has no name any more is in the list that it was in.
+fn lists_work(context: &Context) -> Result<()> {
+    let root = on_overlay(context)?;
+    let policy = context.scratch.join("policy.yaml");
+    fs::write(
+        &policy,
+        "apiVersion: bartizan.dev/v1alpha1\nkind: SecurityPolicy\n\
+         metadata: { name: listed, namespace: test }\n\
+         spec:\n  selector: {}\n  mode: Enforce\n  files:\n    default: Deny\n    allow:\n      \
+         - paths: [/hidden, '/hidden/**', '/etc/**', '/tmp/**', /tmp, '/dev/**', '/proc/**', \
+         '/bin/**']\n",
+    )?;
+    let mut container = Container::start(context, &policy, &Identity::default(), &root, CALLER)?;
+    let mut mistakes = Vec::new();
+    for (operation, expected) in [
+        ("file read /hidden", 0),
+        ("file read /hidden/other", 0),
+        ("file append /hidden/other", 0),
+        ("file write /etc/of-another-owner", 0),
+        ("file chmod /etc/of-nobody", 0),
+        ("file delete /hidden/other", 0),
+        ("file read /secret", EACCES),
+        ("file write /secret", EACCES),
+        ("attempt temporary-files", 0),
+    ] {
+        let words: Vec<&str> = operation.split(' ').collect();
+        let answer = container.perform(CALLER, &words)?;
+        if answer != expected {
+            mistakes.push(format!("{operation}: {answer} instead of {expected}"));
+        }
+    }
+    let denials = container.finish()?;
+    let ours = |denial: &&Denial| denial.target.as_deref() != Some("/secret");
+    mistakes.extend(denials.iter().filter(ours).map(|one| format!("{one:?}")));
+    ensure!(mistakes.is_empty(), "{}", mistakes.join("\n"));
+    Ok(())
+}
+
+/// A root on an overlay of three layers.
+fn on_overlay(context: &Context) -> Result<Root> {
+    own_mounts()?;
+    let layers = Root::at(context.scratch.join("layers"));
+    layers.program(&format!("/lower{CALLER}"))?;
+    layers.file("/lower/hidden/file")?;
+    layers.file("/lower/etc/of-another-owner")?;
+    layers.file("/lower/etc/of-nobody")?;
+    layers.file("/lower/secret")?;
+    layers.file("/middle/hidden/other")?;
+    for directory in ["/upper", "/work", "/root"] {
+        layers.directory(directory)?;
+    }
+    let hidden = layers.outside("/middle/hidden");
+    setxattr(hidden, "trusted.overlay.opaque", b"y", XattrFlags::empty()).context("hide")?;
+    let at = |name: &str| layers.outside(name).display().to_string();
+    let options = format!(
+        "lowerdir={}:{},upperdir={},workdir={}",
+        at("/middle"),
+        at("/lower"),
+        at("/upper"),
+        at("/work")
+    );
+    let options = CString::new(options)?;
+    let flags = MountFlags::empty();
+    let merged = layers.outside("/root");
+    mount("overlay", &merged, "overlay", flags, Some(&*options)).context("mount an overlay")?;
+    Root::new(merged)
 }
 
 fn own_mounts() -> Result<()> {

@@ -116,6 +116,7 @@ pub(super) fn perform(name: &str) -> Result<(), Failure> {
             fs::open(ODD, OFlags::RDONLY, Mode::empty())?;
             Ok(())
         }
+        "temporary-files" => super::descriptor::temporary(),
         "append-fathomless" => {
             enter("/tmp")?;
             // The path is longer than any that the kernel takes.

@@ -2,7 +2,7 @@
 
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 
@@ -85,6 +85,27 @@ fn map(
 ) -> Result<*mut std::ffi::c_void, Errno> {
     // SAFETY: a new mapping where the kernel likes; nobody looks into it.
     unsafe { rustix::mm::mmap(std::ptr::null_mut(), PAGE, protection, flags, file, 0) }
+}
+
+/// What databases do with files that have no name any more, or never had one.
+pub(super) fn temporary() -> Result<(), Failure> {
+    let both = OFlags::RDWR;
+    let mode = Mode::RUSR | Mode::WUSR;
+    let unnamed = fs::open("/tmp", both | OFlags::TMPFILE, mode)?;
+    let deleted = fs::open("/tmp/deleted", both | OFlags::CREATE, mode)?;
+    fs::unlink("/tmp/deleted")?;
+    for file in [unnamed, deleted] {
+        fs::ftruncate(&file, PAGE as u64)?;
+        fs::fchmod(&file, mode)?;
+        map(
+            file.as_fd(),
+            ProtFlags::READ | ProtFlags::WRITE,
+            MapFlags::SHARED,
+        )?;
+        let again = format!("/proc/self/fd/{}", file.as_raw_fd());
+        fs::open(again, both, Mode::empty())?;
+    }
+    Ok(())
 }
 
 /// Takes a descriptor from [`GIVER`]; EACCES if none arrives.

@@ -78,6 +78,11 @@ pub(super) fn perform(name: &str) -> Result<(), Failure> {
             let tool = fs::open(inside("tool"), OFlags::RDONLY, Mode::empty());
             map(setup("open", tool)?)
         }
+        "mounted-overlay-on-overlay-exec" => exec(Path::new(&tool_on_two()?)),
+        "mounted-overlay-on-overlay-map" => {
+            let tool = fs::open(tool_on_two()?, OFlags::RDONLY, Mode::empty());
+            map(setup("open", tool)?)
+        }
         "mounted-overlay-protect" => {
             overlay("/bin:/tmp/empty", None)?;
             let tool = fs::open(inside("tool"), OFlags::RDONLY, Mode::empty());
@@ -101,15 +106,28 @@ fn moved(tree: &impl AsFd) -> Result<(), Failure> {
     setup("move_mount", mount::move_mount(tree, "", CWD, POINT, flags))
 }
 
+/// The tool's name in an overlay on an overlay.
+fn tool_on_two() -> Result<String, Failure> {
+    const SECOND: &str = "/tmp/second";
+    have(SECOND)?;
+    overlay("/bin:/tmp/empty", None)?;
+    overlay_at(SECOND, &format!("{POINT}:/tmp/empty"), None)?;
+    Ok(format!("{SECOND}/tool"))
+}
+
 /// Shows one directory below another, so that nothing of it has its own name.
 fn overlay(lower: &str, upper: Option<&str>) -> Result<(), Failure> {
+    overlay_at(POINT, lower, upper)
+}
+
+fn overlay_at(point: &str, lower: &str, upper: Option<&str>) -> Result<(), Failure> {
     let above = upper.map(|upper| format!(",upperdir={upper},workdir=/tmp/work"));
     let options = format!("lowerdir={lower}{}", above.unwrap_or_default());
     let options = CString::new(options).unwrap_or_default();
     let flags = MountFlags::empty();
     setup(
         "mount an overlay",
-        mount::mount("overlay", POINT, "overlay", flags, Some(&*options)),
+        mount::mount("overlay", point, "overlay", flags, Some(&*options)),
     )
 }
 

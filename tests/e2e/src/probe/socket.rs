@@ -57,37 +57,6 @@ pub(super) fn attempt(name: &str) -> Result<(), Failure> {
             failed_if(bound < 0)?;
         }
         "send-many" => send_many(send)?,
-        "connect-again" | "connect-after-unspec" => {
-            let socket = socket(AddressFamily::INET, SocketType::DGRAM)?;
-            setup(
-                "connect",
-                net::connect(&socket, &SocketAddr::from((connect, 9))),
-            )?;
-            if name == "connect-after-unspec" {
-                setup("disconnect", net::connect_unspec(&socket))?;
-            }
-            net::connect(&socket, &SocketAddr::from((DENIED, 9)))?;
-        }
-        "connect-mapped" => {
-            let socket = socket(AddressFamily::INET6, SocketType::STREAM)?;
-            net::connect(&socket, &SocketAddr::from((DENIED.to_ipv6_mapped(), 9)))?;
-        }
-        "connect-scoped" => {
-            let local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
-            let to = SocketAddrV6::new(local, 9, 0, LOOPBACK);
-            net::connect(&socket(AddressFamily::INET6, SocketType::STREAM)?, &to)?;
-        }
-        "connect-multipath" => {
-            // Counts as TCP.
-            let protocol = net::Protocol::from_raw(RawProtocol::new(262).expect("it is not 0"));
-            let flags = SocketFlags::NONBLOCK;
-            let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
-            let socket = setup(
-                "socket",
-                net::socket_with(family, kind, flags, Some(protocol)),
-            )?;
-            net::connect(&socket, &SocketAddr::from((DENIED, 9)))?;
-        }
         "socket-vsock" => drop(net::socket(AddressFamily::VSOCK, SocketType::STREAM, None)?),
         "socket-packet" => drop(net::socket(AddressFamily::PACKET, SocketType::RAW, None)?),
         "socket-smc" => {
@@ -115,13 +84,66 @@ pub(super) fn attempt(name: &str) -> Result<(), Failure> {
                 net::send(&one, b"x", SendFlags::empty())?;
             }
         }
+        other => connect_elsewhere(other, connect)?,
+    }
+    Ok(())
+}
+
+/// Attempts to connect to what is not `allowed` by an address that hides it.
+fn connect_elsewhere(name: &str, allowed: Ipv4Addr) -> Result<(), Failure> {
+    match name {
+        "connect-again" | "connect-after-unspec" => {
+            let socket = socket(AddressFamily::INET, SocketType::DGRAM)?;
+            setup(
+                "connect",
+                net::connect(&socket, &SocketAddr::from((allowed, 9))),
+            )?;
+            if name == "connect-after-unspec" {
+                setup("disconnect", net::connect_unspec(&socket))?;
+            }
+            net::connect(&socket, &SocketAddr::from((DENIED, 9)))?;
+        }
+        "connect-unspecified" => {
+            // It leads to the socket's own address.
+            let socket = socket(AddressFamily::INET, SocketType::DGRAM)?;
+            let own = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 12), 0));
+            setup("bind", net::bind(&socket, &own))?;
+            net::connect(&socket, &SocketAddr::from((Ipv4Addr::UNSPECIFIED, 9)))?;
+        }
+        "connect-unspecified-mapped" => {
+            // It leads to the IPv4 loopback.
+            let socket = socket(AddressFamily::INET6, SocketType::STREAM)?;
+            let own = SocketAddr::from((Ipv4Addr::LOCALHOST.to_ipv6_mapped(), 0));
+            setup("bind", net::bind(&socket, &own))?;
+            net::connect(&socket, &SocketAddr::from((Ipv6Addr::UNSPECIFIED, 9)))?;
+        }
+        "connect-mapped" => {
+            let socket = socket(AddressFamily::INET6, SocketType::STREAM)?;
+            net::connect(&socket, &SocketAddr::from((DENIED.to_ipv6_mapped(), 9)))?;
+        }
+        "connect-scoped" => {
+            let local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+            let to = SocketAddrV6::new(local, 9, 0, LOOPBACK);
+            net::connect(&socket(AddressFamily::INET6, SocketType::STREAM)?, &to)?;
+        }
+        "connect-multipath" => {
+            // Counts as TCP.
+            let protocol = net::Protocol::from_raw(RawProtocol::new(262).expect("it is not 0"));
+            let flags = SocketFlags::NONBLOCK;
+            let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
+            let socket = setup(
+                "socket",
+                net::socket_with(family, kind, flags, Some(protocol)),
+            )?;
+            net::connect(&socket, &SocketAddr::from((DENIED, 9)))?;
+        }
         other => return Err(Failure::Setup(format!("no attempt {other}"))),
     }
     Ok(())
 }
 
 /// Nothing may be done with this one.
-const DENIED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
+pub(super) const DENIED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 /// The number of `lo` in every network namespace.
 const LOOPBACK: u32 = 1;
 const AF_SMC: u16 = 43;

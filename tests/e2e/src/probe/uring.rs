@@ -1,7 +1,7 @@
 //! The same operations asked of `io_uring`, where others do them for the process.
 
 use std::ffi::CString;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::os::fd::AsRawFd as _;
 
 use io_uring::squeue::{Entry, Flags};
@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketType};
 
 use super::attempt::{SECRET, VAULT};
+use super::socket::DENIED;
 use super::{Failure, setup};
 
 const HERE: Fd = Fd(libc::AT_FDCWD);
@@ -40,7 +41,7 @@ pub(super) fn perform(name: &str) -> Result<(), Failure> {
         "uring-connect" => {
             let kind = SocketType::STREAM;
             let socket = setup("socket", net::socket(AddressFamily::INET, kind, None))?;
-            let to = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9);
+            let to = SocketAddrV4::new(DENIED, 9);
             let to = libc::sockaddr_in {
                 sin_family: libc::AF_INET.unsigned_abs().try_into().unwrap_or_default(),
                 sin_port: to.port().to_be(),

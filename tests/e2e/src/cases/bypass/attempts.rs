@@ -198,6 +198,14 @@ pub(in crate::cases) const REFUSED: [(&str, &[Technique]); 6] = [
                 "the same, mapped for reading and made executable by `mprotect`",
             ),
             ("mounted-overlay-loader", "the same by the dynamic loader"),
+            (
+                "mounted-overlay-on-overlay-exec",
+                "an overlay whose lower layer is another that has it",
+            ),
+            (
+                "mounted-overlay-on-overlay-map",
+                "the same, mapped as a loader does",
+            ),
         ],
     ),
     (
@@ -235,7 +243,7 @@ pub(in crate::cases) const REFUSED: [(&str, &[Technique]); 6] = [
 ];
 
 /// Attempts that are refused with EPERM, by the default of the network.
-pub(in crate::cases) const NOT_PERMITTED: [Technique; 19] = [
+pub(in crate::cases) const NOT_PERMITTED: [Technique; 21] = [
     (
         "fast-open",
         "TCP fast open: `sendmsg` with `MSG_FASTOPEN` connects",
@@ -276,6 +284,14 @@ pub(in crate::cases) const NOT_PERMITTED: [Technique; 19] = [
     (
         "connect-after-unspec",
         "the same, disconnected (`AF_UNSPEC`) in between",
+    ),
+    (
+        "connect-unspecified",
+        "`0.0.0.0` from a socket that is bound, which leads to its own address",
+    ),
+    (
+        "connect-unspecified-mapped",
+        "`::` from an IPv6 socket that is bound to IPv4, which leads to 127.0.0.1",
     ),
     ("connect-mapped", "an IPv4-mapped IPv6 address"),
     ("connect-scoped", "a link-local IPv6 address with a scope"),
