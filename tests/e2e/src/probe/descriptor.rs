@@ -91,10 +91,14 @@ fn map(
 pub(super) fn temporary() -> Result<(), Failure> {
     let both = OFlags::RDWR;
     let mode = Mode::RUSR | Mode::WUSR;
-    let unnamed = fs::open("/tmp", both | OFlags::TMPFILE, mode)?;
+    let unnamed = match fs::open("/tmp", both | OFlags::TMPFILE, mode) {
+        // Overlays have none before 6.3.
+        Err(Errno::OPNOTSUPP) => None,
+        unnamed => Some(unnamed?),
+    };
     let deleted = fs::open("/tmp/deleted", both | OFlags::CREATE, mode)?;
     fs::unlink("/tmp/deleted")?;
-    for file in [unnamed, deleted] {
+    for file in unnamed.into_iter().chain([deleted]) {
         fs::ftruncate(&file, PAGE as u64)?;
         fs::fchmod(&file, mode)?;
         map(
