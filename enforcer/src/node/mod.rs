@@ -32,6 +32,7 @@ pub mod pods;
 pub mod rule_maps;
 mod runtime;
 pub mod status;
+pub mod statuses;
 mod work;
 
 use std::env;

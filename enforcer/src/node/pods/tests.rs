@@ -4,6 +4,7 @@ mod handover;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::Duration;
 
 use bartizan_crds::{
     ContainerKind, ContainerReport, ContainerState, PodEnforcementStatus, RuleMapSpec, Startup,
@@ -12,6 +13,7 @@ use bartizan_policy::load::{Source, load};
 use bartizan_policy::published;
 
 use super::super::containers::Named;
+use super::super::enforce::Enforce;
 use super::super::kubelet::{Scan, scan};
 use super::*;
 use crate::cgroup::{CgroupId, Hierarchy};

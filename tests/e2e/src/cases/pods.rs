@@ -1,23 +1,18 @@
 //! Containers of pods, armed before their first instruction, and set up unjudged.
 
-use std::collections::BTreeMap;
+mod late;
+mod node;
+
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use bartizan_enforcer::bpf::Kernel;
-use bartizan_enforcer::cgroup::Hierarchy;
-use bartizan_enforcer::engine::{Engine, FirstExec, Found, How, Identity, WorkloadId};
-use bartizan_enforcer::policies::Policies;
-use bartizan_policy::load::Source;
-use bartizan_samples::SERVE;
+use bartizan_enforcer::engine::{FirstExec, How, WorkloadId};
 
+use self::late::{before, expected, late, late_in_set_up};
+use self::node::{Node, expect, serving, start};
 use crate::case::{Case, Context};
-use crate::container::Root;
-use crate::pod::{Container, Kubelet, Layout, Pod};
-use crate::runtime::USERS;
+use crate::pod::{Layout, Pod};
 
 /// The entry point, which `STRICT` lets run.
 const ENTRY: &str = "/bin/entry";
@@ -78,142 +73,6 @@ pub(super) fn cases() -> Vec<Case> {
             case
         })
         .collect()
-}
-
-/// A node with an enforcer's engine, and a kubelet of each layout.
-struct Node {
-    engine: Engine<Kernel>,
-    kubelets: [Kubelet; 3],
-    root: Root,
-    /// Denials that were looked at.
-    seen: BTreeMap<String, u64>,
-}
-
-impl Node {
-    fn new(context: &Context) -> Result<Self> {
-        Self::start(kubelets()?, root(context)?)
-    }
-
-    /// Starts the engine on a node that is in use.
-    fn start(kubelets: [Kubelet; 3], root: Root) -> Result<Self> {
-        let mut engine = Engine::new(Kernel::load()?);
-        let found = engine.find_kubelets(&Hierarchy::find()?)?;
-        ensure!(found == 6, "{found} cgroups of kubelets were found");
-        Ok(Self {
-            engine,
-            kubelets,
-            root,
-            seen: BTreeMap::new(),
-        })
-    }
-
-    fn workload(&mut self, name: &str, policy: &str) -> Result<WorkloadId> {
-        let policies = Policies::check(&[Source::new("policy.yaml", policy)])?;
-        let identity = Identity {
-            name: name.to_owned(),
-            ..Identity::default()
-        };
-        Ok(self.engine.add(identity, &policies, Instant::now())?)
-    }
-
-    /// Makes a pod of a layout.
-    fn pod(&self, layout: Layout) -> Result<Pod> {
-        self.kubelets[layout as usize].pod(UID)
-    }
-
-    /// A container whose entry point is `program`, which then does what it is told.
-    fn create(&self, pod: &Pod, digit: &str, program: &str) -> Result<Container> {
-        self.create_with(pod, digit, &serving(program))
-    }
-
-    fn create_with(&self, pod: &Pod, digit: &str, entry: &[&str]) -> Result<Container> {
-        Container::create(&pod.container(digit), &self.root, entry)
-    }
-
-    /// A pod's sandbox, started.
-    fn sandbox(&self, pod: &Pod) -> Result<Container> {
-        let mut sandbox = self.create(pod, "5", OTHER)?;
-        start(&mut sandbox, "ready").context("the sandbox")?;
-        Ok(sandbox)
-    }
-
-    /// What was denied, or reported, since it was looked at last.
-    fn denials(&mut self) -> Result<Vec<(String, u64)>> {
-        let counts = self.engine.counts()?.into_iter();
-        let counts = counts.map(|(series, count)| {
-            let text = format!("{:?} {} {}", series.counted, series.rule, series.operation);
-            (text, count)
-        });
-        let before = std::mem::replace(&mut self.seen, counts.collect());
-        let fresh = self.seen.iter().map(|(text, count)| {
-            let before = before.get(text).copied().unwrap_or(0);
-            (text.clone(), count - before)
-        });
-        Ok(fresh.filter(|(_, count)| *count > 0).collect())
-    }
-
-    fn expect_denials(&mut self, expected: u64) -> Result<()> {
-        let found = self.denials()?;
-        let sum: u64 = found.iter().map(|(_, count)| count).sum();
-        ensure!(
-            sum == expected,
-            "{expected} denials were expected: {found:?}"
-        );
-        Ok(())
-    }
-
-    fn found(&self, pod: &Pod, digit: &str) -> Result<Found> {
-        let containers = self.engine.containers()?;
-        let expected = Some(pod.id(digit).parse()?);
-        let found = containers.into_iter().find(|found| found.id == expected);
-        found.with_context(|| format!("the kernel has not seen container {digit}"))
-    }
-
-    /// A cgroup's label.
-    fn label_of(&mut self, path: &Path) -> Result<Option<u32>> {
-        let id = fs::metadata(path).with_context(|| path.display().to_string())?;
-        Ok(self.engine.maps().label_of(id.ino())?)
-    }
-}
-
-fn kubelets() -> Result<[Kubelet; 3]> {
-    let [cgroupfs, systemd, kind] = Layout::ALL.map(Kubelet::new);
-    Ok([cgroupfs?, systemd?, kind?])
-}
-
-/// A container's root.
-fn root(context: &Context) -> Result<Root> {
-    let root = Root::new(context.scratch.join("root"))?;
-    for program in [ENTRY, OTHER] {
-        root.program(program)?;
-    }
-    for file in [OPEN, SHUT, USERS] {
-        root.file(file)?;
-    }
-    Ok(root)
-}
-
-fn serving(program: &str) -> Vec<&str> {
-    [&[program][..], &SERVE].concat()
-}
-
-/// Lets it run its entry point: "ready", or the errno.
-fn start(container: &mut Container, expected: &str) -> Result<()> {
-    let answer = container.start()?;
-    ensure!(
-        answer == expected,
-        "started: {answer} instead of {expected}"
-    );
-    Ok(())
-}
-
-fn expect(container: &mut Container, operation: &str, expected: &str) -> Result<()> {
-    let answer = container.perform(operation)?;
-    ensure!(
-        answer == expected,
-        "{operation}: {answer} instead of {expected}"
-    );
-    Ok(())
 }
 
 fn first_instruction(context: &Context) -> Result<()> {
@@ -407,111 +266,6 @@ fn made_inside(context: &Context) -> Result<()> {
         seen.len() == 2,
         "more were seen than the sandbox and the container: {seen:?}"
     );
-    Ok(())
-}
-
-fn late(context: &Context) -> Result<()> {
-    let mut node = Node::new(context)?;
-    let pod = &node.pod(Layout::Kind)?;
-    let _sandbox = node.sandbox(pod)?;
-    let mut container = node.create(pod, "a", OTHER)?;
-    start(&mut container, "ready")?;
-    let nested = container.cgroup().join("nested");
-    fs::create_dir(&nested)?;
-    expect(&mut container, &format!("file read {SHUT}"), "0")?;
-
-    let strict = node.workload("strict", STRICT)?;
-    node.engine.expect_pod(UID.parse()?, strict)?;
-    expect(&mut container, &format!("file read {SHUT}"), "13")?;
-    expect(&mut container, &format!("exec {OTHER}"), "13")?;
-    let label = node.label_of(&nested)?;
-    ensure!(
-        label == Some(strict.number()),
-        "below it is label {label:?}"
-    );
-    let arming = node.engine.arming(strict)?.context("it is not armed")?;
-    println!("{arming:?}");
-    ensure!(arming.how == How::Late, "{arming:?}");
-    ensure!(arming.unprotected() > Some(Duration::ZERO), "{arming:?}");
-    ensure!(node.found(pod, "5")?.is_sandbox, "the sandbox is not known");
-    // A command that comes later is set up as if nothing had been late.
-    let mut command = container.exec(&serving(ENTRY))?;
-    start(&mut command, "ready")?;
-    Ok(())
-}
-
-fn before(context: &Context) -> Result<()> {
-    let (kubelets, root) = (kubelets()?, root(context)?);
-    let pod = kubelets[Layout::Systemd as usize].pod(UID)?;
-    let mut sandbox = Container::create(&pod.container("5"), &root, &serving(OTHER))?;
-    start(&mut sandbox, "ready")?;
-    let mut container = Container::create(&pod.container("a"), &root, &serving(ENTRY))?;
-    start(&mut container, "ready")?;
-
-    let mut node = Node::start(kubelets, root)?;
-    let strict = node.workload("strict", STRICT)?;
-    node.engine.expect_pod(UID.parse()?, strict)?;
-    expect(&mut container, &format!("file read {SHUT}"), "13")?;
-    let arming = node.engine.arming(strict)?.context("it is not armed")?;
-    ensure!(arming.first_exec == Some(FirstExec::Unknown), "{arming:?}");
-    ensure!(arming.unprotected().is_none(), "{arming:?}");
-    // It has its sandbox: what comes is a container.
-    ensure!(
-        node.found(&pod, "5")?.is_sandbox,
-        "the sandbox is not known"
-    );
-    let mut next = node.create(&pod, "b", OTHER)?;
-    ensure!(!node.found(&pod, "b")?.is_sandbox, "a second sandbox");
-    start(&mut next, "13")?;
-    let mut command = container.exec(&serving(ENTRY))?;
-    start(&mut command, "ready")?;
-    Ok(())
-}
-
-fn late_in_set_up(context: &Context) -> Result<()> {
-    let mut node = Node::new(context)?;
-    let strict = node.workload("strict", STRICT)?;
-    let pod = &node.pod(Layout::Systemd)?;
-    let mut sandbox = node.create(pod, "5", OTHER)?;
-    let mut container = node.create(pod, "a", ENTRY)?;
-    let mut denied = node.create(pod, "b", OTHER)?;
-    node.engine.expect_pod(UID.parse()?, strict)?;
-    node.expect_denials(0).context("of the set-up")?;
-    start(&mut denied, "13")?;
-    node.expect_denials(1)?;
-    start(&mut sandbox, "ready").context("the sandbox")?;
-    start(&mut container, "ready")?;
-    for digit in ["a", "b", "5"] {
-        let arming = node.found(pod, digit)?.arming.context("it is not armed")?;
-        ensure!(arming.how == How::Late, "{arming:?}");
-        ensure!(arming.unprotected() == Some(Duration::ZERO), "{arming:?}");
-    }
-    Ok(())
-}
-
-fn expected(context: &Context) -> Result<()> {
-    let mut node = Node::new(context)?;
-    let nothing = node.workload("nothing", NOTHING)?;
-    node.engine.expect_pod(UID.parse()?, nothing)?;
-    let pod = &node.pod(Layout::Cgroupfs)?;
-    let strict = node.workload("strict", STRICT)?;
-    node.engine.expect_container(pod.id("a").parse()?, strict)?;
-    let _sandbox = node.sandbox(pod)?;
-    let mut container = node.create(pod, "a", ENTRY)?;
-    let arming = node.engine.arming(strict)?.context("it is not armed")?;
-    ensure!(arming.how == How::Id, "{arming:?}");
-    start(&mut container, "ready")?;
-    expect(&mut container, &format!("file read {OPEN}"), "0")?;
-    // One whose name is known later has its pod's rules until then.
-    let mut second = node.create(pod, "b", ENTRY)?;
-    let found = node.found(pod, "b")?;
-    ensure!(found.workload == Some(nothing), "{found:?}");
-    node.engine.expect_container(pod.id("b").parse()?, strict)?;
-    let found = node.found(pod, "b")?;
-    ensure!(found.workload == Some(strict), "{found:?}");
-    start(&mut second, "ready")?;
-    node.engine.remove(strict, Instant::now())?;
-    expect(&mut container, &format!("file read {SHUT}"), "0")?;
     Ok(())
 }
 
