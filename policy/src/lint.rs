@@ -55,16 +55,25 @@ pub fn warnings(policy: &Policy) -> Vec<Diagnostic> {
     // What other policies deny or allow by default may be elsewhere; what a policy's own
     // rules make of another one holds anywhere.
     if let Ok(map) = alone(policy) {
-        let dead = lint(&map).into_iter();
-        let dead = dead.filter(|finding| finding.cause != Cause::Idle);
         let origin = policy.origin.as_ref();
-        warnings.extend(dead.map(|finding| Diagnostic {
+        let warning = |line, message| Diagnostic {
             file: origin.map_or(String::new(), |origin| origin.file.clone()),
-            line: origin.and_then(|origin| origin.rules.get(finding.rule).copied()),
+            line,
             column: None,
             field: None,
-            message: Said(&finding, &map).to_string(),
+            message,
+        };
+        let dead = lint(&map).into_iter();
+        let dead = dead.filter(|finding| finding.cause != Cause::Idle);
+        warnings.extend(dead.map(|finding| {
+            let line = origin.and_then(|origin| origin.rules.get(finding.rule).copied());
+            warning(line, Said(&finding, &map).to_string())
         }));
+        if map.rules.is_empty() {
+            let line = origin.map(|origin| origin.line);
+            let message = "the policy has no rule: it denies and reports nothing";
+            warnings.push(warning(line, message.to_owned()));
+        }
     }
     warnings.sort_by_key(|warning| warning.line);
     warnings
@@ -343,6 +352,34 @@ mod tests {
             "network: { deny: [{ ports: [443] }, { addresses: [10.0.0.0/8] }] }",
         ] {
             check(different, &[]);
+        }
+    }
+
+    #[test]
+    fn a_policy_without_a_rule_is_said_to_deny_nothing() {
+        let said = |spec: &str| {
+            let text = format!(
+                "apiVersion: bartizan.dev/v1alpha1\nkind: SecurityPolicy\n\
+                 metadata: {{ name: web, namespace: shop }}\nspec: {spec}\n"
+            );
+            let policy = load(&[Source::new("p.yaml", text)]).unwrap().remove(0);
+            let warnings = warnings(&policy).into_iter();
+            warnings
+                .map(|warning| warning.to_string())
+                .collect::<Vec<_>>()
+        };
+        let nothing = "p.yaml:1: the policy has no rule: it denies and reports nothing";
+        assert_eq!(said("{ selector: {}, mode: Enforce }"), [nothing]);
+        assert_eq!(
+            said("{ selector: {}, files: { default: Allow } }"),
+            [nothing]
+        );
+        for rule in [
+            "files: { default: Deny }",
+            "files: { allow: [{ paths: [/a] }] }",
+            "restrict: { mounts: Deny }",
+        ] {
+            assert_eq!(said(&format!("{{ selector: {{}}, {rule} }}")), [""; 0]);
         }
     }
 
