@@ -237,6 +237,13 @@ impl Cgroup {
         pids
     }
 
+    /// The threads in it, without those in cgroups below.
+    pub(crate) fn threads(&self) -> Vec<u32> {
+        let text = fs::read_to_string(self.path.join("cgroup.threads"));
+        let text = text.unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
     /// Whether any process is in it or below.
     pub fn is_populated(&self) -> bool {
         fs::read_to_string(self.events()).is_ok_and(|text| is_populated(&text))

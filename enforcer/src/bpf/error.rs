@@ -6,6 +6,7 @@ use bartizan_policy::enforceable::Unfit;
 
 use crate::bpf::btf::BtfError;
 use crate::bpf::pins::PinError;
+use crate::cgroup::CgroupError;
 
 /// Why enforcement can't start on this machine. Each says what to change.
 #[derive(Debug, thiserror::Error)]
@@ -151,6 +152,15 @@ pub enum MapError {
     /// Another version's pins.
     #[error("what an enforcer of another version has left can't be removed")]
     Pins(#[source] PinError),
+    /// Processes that have left their containers multiply too fast to take them over.
+    #[error(
+        "processes that have left their containers go on making others: end them, so that \
+         this enforcer can replace the one before"
+    )]
+    Restless,
+    /// Where processes are can't be seen.
+    #[error("the cgroups of processes that have left their containers can't be read")]
+    Cgroups(#[source] CgroupError),
     /// A call through aya failed.
     #[error("{operation} failed")]
     Aya {

@@ -42,10 +42,15 @@ impl Kernel {
     /// other versions. Until then two versions judge, and both report and count.
     pub fn retire_predecessors(&mut self) -> Result<Removed, MapError> {
         self.tables.remove_left()?;
-        match &self.programs.pins {
-            Some(pins) => pins.remove_others().map_err(MapError::Pins),
-            None => Ok(Removed::default()),
-        }
+        let Some(pins) = &self.programs.pins else {
+            return Ok(Removed::default());
+        };
+        let mut others = pins.others().map_err(MapError::Pins)?;
+        // What can't be understood, or is older than the list, can't be taken over.
+        others.retain(|other| map_of(other, "LEAVERS").exists() && read(other).is_ok());
+        let owners = self.bindings.owners()?;
+        self.leavers.adopt(&others, &owners, &mut self.labels)?;
+        pins.remove_others().map_err(MapError::Pins)
     }
 }
 

@@ -36,12 +36,25 @@ impl Labels {
     fn uncache_for_leavers(&mut self, cgroup: u64) -> Result<(), MapError> {
         let failed = failed("reading whether a process has left its container");
         if self.rare.get(&RARE_LEAVERS, 0).map_err(failed)? != 0 {
-            let (at, slot) = self.make_busy(cgroup)?;
-            self.cache
-                .set(at, KernelLabel(Label { id: 0, ..slot }), 0)
-                .map_err(self::failed("writing the label cache"))?;
+            self.uncache(cgroup)?;
         }
         Ok(())
+    }
+
+    /// Some process has left its container: from now on its cgroup alone doesn't tell whose
+    /// rules a task has.
+    pub(super) fn some_have_left(&mut self) -> Result<(), MapError> {
+        self.rare
+            .set(RARE_LEAVERS, 1, 0)
+            .map_err(failed("marking that a process has left its container"))
+    }
+
+    /// Makes lookups of a cgroup go on behind the cache.
+    pub(super) fn uncache(&mut self, cgroup: u64) -> Result<(), MapError> {
+        let (at, slot) = self.make_busy(cgroup)?;
+        self.cache
+            .set(at, KernelLabel(Label { id: 0, ..slot }), 0)
+            .map_err(failed("writing the label cache"))
     }
 
     fn write(&mut self, cgroup: u64, workload: u32) -> Result<(), MapError> {

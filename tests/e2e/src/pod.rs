@@ -304,3 +304,13 @@ fn clone_into(
         Ok(pid as libc::pid_t)
     }
 }
+
+/// Fails unless an operation ends as expected: with "0", or an errno.
+pub(crate) fn expect(container: &mut Container, operation: &str, expected: &str) -> Result<()> {
+    let answer = container.perform(operation)?;
+    ensure!(
+        answer == expected,
+        "{operation}: {answer} instead of {expected}"
+    );
+    Ok(())
+}

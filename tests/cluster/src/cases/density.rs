@@ -130,12 +130,14 @@ struct Reading {
     /// Of a processor, in seconds.
     used: f64,
     resident_mib: f64,
+    /// Of it, what is no file's.
+    own_mib: f64,
 }
 
 impl Reading {
     fn take(context: &Context) -> Result<Self> {
         let read = "pid=$(pidof -s bartizan-enforcer); cat /proc/uptime /proc/$pid/stat; \
-                    grep VmRSS /proc/$pid/status";
+                    grep -E 'VmRSS|RssAnon' /proc/$pid/status";
         let said = context.cluster.on_node(NODE, read)?;
         Self::of(&said).with_context(|| format!("no reading: {said}"))
     }
@@ -147,19 +149,25 @@ impl Reading {
         // fields 14 and 15 of the line.
         let fields: Vec<_> = lines.next()?.rsplit_once(") ")?.1.split(' ').collect();
         let ticks = |field: usize| fields.get(field - 3)?.parse::<f64>().ok();
-        let resident: f64 = lines.next()?.split_whitespace().nth(1)?.parse().ok()?;
+        let mut mib = || {
+            let kib: f64 = lines.next()?.split_whitespace().nth(1)?.parse().ok()?;
+            Some(kib / 1024.0)
+        };
         Some(Self {
             at,
             used: (ticks(14)? + ticks(15)?) / TICKS,
-            resident_mib: resident / 1024.0,
+            resident_mib: mib()?,
+            own_mib: mib()?,
         })
     }
 
     /// In words.
     fn since(&self, before: &Self) -> String {
         format!(
-            "the enforcer has {:.1} MiB and took {:.2} % of an emulated processor",
+            "the enforcer has {:.1} MiB, {:.1} of it no file's, and took {:.2} % of an emulated \
+             processor",
             self.resident_mib,
+            self.own_mib,
             (self.used - before.used) / (self.at - before.at) * 100.0,
         )
     }
@@ -174,13 +182,13 @@ mod tests {
         let at = |up: &str, user: u32, kernel: u32| {
             let said = format!(
                 "{up} 9.00\n7 (a b) S 1 7 7 0 -1 4194560 1 0 0 0 {user} {kernel} 0 0 20\n\
-                 VmRSS:\t   20480 kB\n"
+                 VmRSS:\t   20480 kB\nRssAnon:\t   5120 kB\n"
             );
             Reading::of(&said).unwrap()
         };
         assert_eq!(
             at("160.50", 250, 50).since(&at("100.50", 100, 20)),
-            "the enforcer has 20.0 MiB and took 3.00 % of an emulated processor"
+            "the enforcer has 20.0 MiB, 5.0 of it no file's, and took 3.00 % of an emulated processor"
         );
         assert!(Reading::of("1.0 2.0\n").is_none());
     }

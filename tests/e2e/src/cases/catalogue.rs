@@ -19,7 +19,7 @@ struct Group {
 }
 
 /// Ways that have a case of their own: what is tried, how it is judged, the case.
-const SINGLE: [(&str, &str, &str); 22] = [
+const SINGLE: [(&str, &str, &str); 23] = [
     (
         "a descriptor that somebody outside opened, received by `SCM_RIGHTS`",
         "`file_receive` judges it as an open",
@@ -118,6 +118,11 @@ const SINGLE: [(&str, &str, &str); 22] = [
     (
         "the moment in which an enforcer is replaced by another version",
         "the old programs are detached after the new ones enforce",
+        "survival/another_version_replaces_without_a_gap",
+    ),
+    (
+        "leaving the container's cgroup, and waiting until another version replaces the enforcer",
+        "the next version takes over who has left",
         "survival/another_version_replaces_without_a_gap",
     ),
     (

@@ -168,7 +168,7 @@ fn no_room_for_a_label(context: &Context) -> Result<()> {
 }
 
 /// What a new process in a cgroup answers.
-fn answer_in(cgroup: &Path, program: &Path, operation: &str) -> Result<String> {
+pub(super) fn answer_in(cgroup: &Path, program: &Path, operation: &str) -> Result<String> {
     let mut child = Command::new(program)
         .args(SERVE)
         .stdin(Stdio::piped())

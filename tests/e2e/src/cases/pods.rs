@@ -10,9 +10,9 @@ use anyhow::{Context as _, Result, ensure};
 use bartizan_enforcer::engine::{FirstExec, How, WorkloadId};
 
 use self::late::{before, expected, late, late_in_set_up};
-use self::node::{Node, expect, serving, start};
+use self::node::{Node, serving, start};
 use crate::case::{Case, Context};
-use crate::pod::{Layout, Pod};
+use crate::pod::{Layout, Pod, expect};
 
 /// The entry point, which `STRICT` lets run.
 const ENTRY: &str = "/bin/entry";

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use bartizan_enforcer::cgroup::Hierarchy;
 use bartizan_enforcer::policies::Policies;
 use bartizan_policy::link::Workload;
 use bartizan_policy::load::Source;
@@ -16,12 +17,13 @@ use bartizan_policy::published;
 use bartizan_samples::SERVE;
 use serde_json::json;
 
+use super::cgroup::answer_in;
 use crate::agent::{Agent, PINS, Place, metric};
 use crate::case::{Case, Context};
 use crate::container::Root;
 use crate::kernel;
-use crate::pod::{Container, Kubelet, Layout, Pod};
-use crate::probe::{HAMMER, counted};
+use crate::pod::{Container, Kubelet, Layout, Pod, expect};
+use crate::probe::{HAMMER, OUTSIDE, counted};
 use crate::runtime::USERS;
 use crate::wait::eventually;
 
@@ -154,6 +156,13 @@ impl<'a> Node<'a> {
     }
 }
 
+/// A cgroup of the node that no rules are for.
+fn outside() -> Result<PathBuf> {
+    let outside = Hierarchy::find()?.root().join(OUTSIDE);
+    fs::create_dir_all(&outside)?;
+    Ok(outside)
+}
+
 struct Hammer {
     processes: Vec<Container>,
     sandbox: Container,
@@ -169,6 +178,18 @@ impl Hammer {
             })?;
         }
         Ok(())
+    }
+
+    /// A process of the container that has moved itself to a cgroup of the node.
+    fn leave(&self) -> Result<Container> {
+        let entry = [&[ENTRY][..], &SERVE].concat();
+        let mut process = self.processes[0].exec(&entry)?;
+        ensure!(process.start()? == "ready", "the command doesn't start");
+        // As with the node's hierarchy mounted.
+        let seen = format!("/proc/{}/root{}", std::process::id(), outside()?.display());
+        expect(&mut process, &format!("enter {seen}"), "0")?;
+        expect(&mut process, "file read /data/shut", "13").context("as it has left")?;
+        Ok(process)
     }
 
     /// Stops it; how many operations were denied.
@@ -308,6 +329,7 @@ fn upgraded(context: &Context) -> Result<()> {
     let agent = node.enforce()?;
     let mut hammer = node.hammer()?;
     hammer.go_on()?;
+    let mut left = hammer.leave()?;
     let [old] = &versions()?[..] else {
         anyhow::bail!("not one version: {:?}", versions()?);
     };
@@ -339,6 +361,13 @@ fn upgraded(context: &Context) -> Result<()> {
         now.len() == links.len() && now.iter().all(|id| !links.contains(id)),
         "attached were {links:?}, now {now:?}"
     );
+    expect(&mut left, "file read /data/shut", "13").context("after it has left")?;
+    expect(&mut left, "file read /data/open", "0").context("after it has left")?;
     hammer.stop()?;
-    agent.end()
+    agent.end()?;
+    // Nobody else in that cgroup has rules.
+    let read = format!("file read {}", node.root.outside("/data/shut").display());
+    let answer = answer_in(&outside()?, &node.root.outside(ENTRY), &read)?;
+    ensure!(answer == "0", "without rules: {answer}");
+    Ok(())
 }

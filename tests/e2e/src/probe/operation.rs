@@ -33,6 +33,9 @@ pub(super) fn perform(words: &[&str]) -> Result<(), Failure> {
     if let ["attempt", name] = words {
         return super::attempt::perform_apart(name);
     }
+    if let ["enter", cgroup] = words {
+        return super::outside::enter(Path::new(*cgroup));
+    }
     if let ["mkdir", path] = words {
         return Ok(fs::mkdir(*path, Mode::from_raw_mode(0o755))?);
     }

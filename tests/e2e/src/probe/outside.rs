@@ -83,7 +83,8 @@ fn made(directory: &Path) -> Result<PathBuf, Failure> {
     }
 }
 
-fn enter(cgroup: &Path) -> Result<(), Failure> {
+/// Moves this process into a cgroup.
+pub(super) fn enter(cgroup: &Path) -> Result<(), Failure> {
     put(cgroup, 0)
 }
 

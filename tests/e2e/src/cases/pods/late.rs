@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use bartizan_enforcer::engine::{FirstExec, How};
 
-use super::node::{Node, expect, kubelets, root, serving, start};
+use super::node::{Node, kubelets, root, serving, start};
 use super::{ENTRY, NOTHING, OPEN, OTHER, SHUT, STRICT, UID};
 use crate::case::Context;
-use crate::pod::{Container, Layout};
+use crate::pod::{Container, Layout, expect};
 
 pub(super) fn late(context: &Context) -> Result<()> {
     let mut node = Node::new(context)?;

@@ -146,12 +146,3 @@ pub(super) fn start(container: &mut Container, expected: &str) -> Result<()> {
     );
     Ok(())
 }
-
-pub(super) fn expect(container: &mut Container, operation: &str, expected: &str) -> Result<()> {
-    let answer = container.perform(operation)?;
-    ensure!(
-        answer == expected,
-        "{operation}: {answer} instead of {expected}"
-    );
-    Ok(())
-}
