@@ -29,8 +29,9 @@ impl Watch {
         })
     }
 
-    /// Watches exactly these paths from now on; those that don't exist are left out.
-    pub(crate) fn set(&mut self, wanted: &BTreeMap<PathBuf, WatchFlags>) -> io::Result<()> {
+    /// Watches exactly these paths from now on; those that don't exist are left out. Whether
+    /// any of them was not watched before.
+    pub(crate) fn set(&mut self, wanted: &BTreeMap<PathBuf, WatchFlags>) -> io::Result<bool> {
         let stale: Vec<PathBuf> = self
             .paths
             .keys()
@@ -46,11 +47,12 @@ impl Watch {
                 let _ = inotify::remove_watch(&self.inotify, number);
             }
         }
+        let mut is_any_new = false;
         for (path, flags) in wanted {
             // Again for known ones: the path may be another file by now.
             match inotify::add_watch(&self.inotify, path, *flags) {
                 Ok(number) => {
-                    self.paths.insert(path.clone(), number);
+                    is_any_new |= self.paths.insert(path.clone(), number) != Some(number);
                 }
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => {
                     self.paths.remove(path);
@@ -58,7 +60,7 @@ impl Watch {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
+        Ok(is_any_new)
     }
 
     /// Waits for events and takes them until one of them is of interest. `matters` gets

@@ -135,10 +135,12 @@ impl Programs {
         Ok(self.object.insert(object))
     }
 
-    /// Gives back the memory that only attaching needs.
+    /// Gives back the memory that only attaching needs. An object whose maps are pinned can be
+    /// loaded again at any time.
     pub(super) fn release_memory(&mut self) {
-        if let Some(object) = &mut self.object {
-            object.release_memory();
+        match &mut self.object {
+            Some(object) if self.pins.is_none() => object.release_memory(),
+            _ => self.object = None,
         }
     }
 

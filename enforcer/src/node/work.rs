@@ -1,14 +1,13 @@
 //! The node agent's loop.
 
+mod containers;
 mod updates;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use kube::Client;
-use rustix::fs::inotify::WatchFlags;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -17,10 +16,9 @@ use super::containers::Named;
 use super::copies::Copies;
 use super::hands::Hands;
 use super::keys::PodKey;
-use super::kubelet;
 use super::notices::{Notices, Publisher};
 use super::pods::Pods;
-use super::runtime::{self, Runtime, Said};
+use super::runtime::{Runtime, Said};
 use super::statuses::Statuses;
 use crate::agent::chain;
 use crate::args::Node;
@@ -28,15 +26,16 @@ use crate::cgroup::{Cgroup, Hierarchy};
 use crate::engine::Inherited;
 use crate::failure::Failure;
 use crate::metrics::{NodeFacts, NriFacts};
-use crate::nri::{Event, Request};
 use crate::report::Record;
 use crate::watch::Watch;
 
-/// How often the cgroups are looked at although nothing was notified.
-const SCAN: Duration = Duration::from_secs(2);
+/// How often is looked at what tells nobody when it changes.
+const TICK: Duration = Duration::from_secs(2);
 /// How long the runtime may be away before it counts as one that doesn't ask: it restarts,
 /// and is found again.
 const AWAY: Duration = Duration::from_secs(10);
+/// How long after a change the memory that changes take is given back: others may follow.
+const CALM: Duration = Duration::from_secs(10);
 /// Updates on their way; a full channel slows the watch down.
 const UPDATES: usize = 1_024;
 
@@ -75,6 +74,8 @@ pub(super) struct Work {
     parents: Vec<Cgroup>,
     cgroups: Watch,
     scan: Instant,
+    /// When memory is given back.
+    tidy: Option<Instant>,
     facts: NodeFacts,
     end: [Signal; 2],
 }
@@ -138,6 +139,7 @@ impl Work {
             parents: Vec::new(),
             cgroups: Watch::new().context("cannot watch the cgroups")?,
             scan: Instant::now(),
+            tidy: None,
             end: [
                 signal(SignalKind::interrupt())?,
                 signal(SignalKind::terminate())?,
@@ -256,11 +258,15 @@ impl Work {
     fn look(&mut self, now: Instant) -> Instant {
         if now >= self.scan {
             self.scan_cgroups();
-            self.scan = now + SCAN;
         }
-        let mut next = self.scan;
+        let mut next = self.scan.min(now + TICK);
+        self.settle(now);
         if let Some(engine) = self.hands.engine() {
-            self.pods.settle(engine, now);
+            if self.tidy.is_some_and(|due| due <= now) {
+                engine.maps().release_memory();
+                self.tidy = None;
+            }
+            next = self.tidy.map_or(next, |due| due.min(next));
             next = next.min(self.pods.look(engine, now).unwrap_or(next));
             if self.pods.lacks_names() {
                 next = next.min(self.runtime.ask(now).unwrap_or(next));
@@ -310,76 +316,14 @@ impl Work {
         deadlines.into_iter().flatten().fold(next, Instant::min)
     }
 
-    /// Sees which containers there are, and watches where others will be. What fails is tried
-    /// again by the next scan, which also finds what appeared before it was watched.
-    fn scan_cgroups(&mut self) {
-        let (Some(hierarchy), Some(engine)) = (&self.hierarchy, self.hands.engine()) else {
-            return;
-        };
-        let scan = kubelet::scan(hierarchy);
-        if scan.parents != self.parents {
-            match engine.find_kubelets(hierarchy) {
-                Ok(kubelets) => {
-                    tracing::info!(kubelets, "cgroups in which a kubelet makes pods");
-                    self.parents.clone_from(&scan.parents);
-                }
-                Err(error) => {
-                    tracing::error!(error = chain(&error), "the kernel doesn't know the kubelet");
-                }
-            }
-        }
-        self.pods.observe(&scan, engine);
-        let names = WatchFlags::CREATE | WatchFlags::DELETE;
-        let paths: BTreeMap<PathBuf, _> =
-            scan.watched.into_iter().map(|path| (path, names)).collect();
-        if let Err(error) = self.cgroups.set(&paths) {
-            tracing::error!(%error, "the kubelet's cgroups can't be watched");
-        }
-    }
-
-    /// Does what an event means before the runtime goes on.
-    fn answer(&mut self, request: Request) {
-        let now = Instant::now();
-        match &request.event {
-            Event::Synchronized(pods, containers) => {
-                for named in runtime::all(pods, containers) {
-                    self.pods.name(named);
-                }
-            }
-            Event::SandboxStarted(pod) => {
-                if let Some(named) = runtime::sandbox(pod) {
-                    self.pods.name(named);
-                }
-            }
-            Event::Creating(pod, container) => {
-                let engine = self.hands.engine_or_trouble();
-                let answer = self.pods.create(pod, container, engine, now);
-                return request.answer(answer);
-            }
-            Event::Starting(pod, container) => {
-                // Its cgroup is there, and so are its mounts.
-                if let (Ok(uid), Ok(id)) = (pod.uid.parse(), container.id.parse()) {
-                    match kubelet::find(&self.parents, uid, id) {
-                        Some(cgroup) => self.pods.made(uid, id, &cgroup),
-                        // Where nobody has seen a kubelet's cgroups yet.
-                        None => self.scan_cgroups(),
-                    }
-                    if let Some(engine) = self.hands.engine() {
-                        self.pods.settle(engine, now);
-                        self.pods.starting(id, engine, now);
-                    }
-                }
-            }
-            Event::Removed(container) => {
-                if let (Some(engine), Ok(id)) = (self.hands.engine(), container.id.parse()) {
-                    self.pods.removed(id, engine);
-                }
-            }
-        }
+    /// Makes the kernel what is known.
+    fn settle(&mut self, now: Instant) {
         if let Some(engine) = self.hands.engine() {
+            if !self.pods.is_settled() {
+                self.tidy.get_or_insert(now + CALM);
+            }
             self.pods.settle(engine, now);
         }
-        request.answer(Ok(()));
     }
 
     fn notice(&mut self, record: &Record) {
