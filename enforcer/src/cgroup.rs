@@ -237,11 +237,17 @@ impl Cgroup {
         pids
     }
 
-    /// The threads in it, without those in cgroups below.
-    pub(crate) fn threads(&self) -> Vec<u32> {
-        let text = fs::read_to_string(self.path.join("cgroup.threads"));
-        let text = text.unwrap_or_default();
-        text.lines().filter_map(|line| line.parse().ok()).collect()
+    /// The threads and processes in it, without those in cgroups below. A process is there as
+    /// long as one of its threads is, also if its first one has ended.
+    pub(crate) fn tasks(&self) -> Vec<u32> {
+        let files = ["cgroup.threads", "cgroup.procs"].into_iter();
+        // Threaded cgroups have no list of processes.
+        let texts = files.filter_map(|file| fs::read_to_string(self.path.join(file)).ok());
+        let numbers = |text: String| {
+            let numbers = text.lines().filter_map(|line| line.parse().ok());
+            numbers.collect::<Vec<_>>()
+        };
+        texts.flat_map(numbers).collect()
     }
 
     /// Whether any process is in it or below.

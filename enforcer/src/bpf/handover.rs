@@ -46,8 +46,8 @@ impl Kernel {
             return Ok(Removed::default());
         };
         let mut others = pins.others().map_err(MapError::Pins)?;
-        // What can't be understood, or is older than the list, can't be taken over.
-        others.retain(|other| map_of(other, "LEAVERS").exists() && read(other).is_ok());
+        // One may be older than the list.
+        others.retain(|other| map_of(other, "LEAVERS").exists());
         let owners = self.bindings.owners()?;
         self.leavers.adopt(&others, &owners, &mut self.labels)?;
         pins.remove_others().map_err(MapError::Pins)

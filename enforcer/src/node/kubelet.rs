@@ -23,11 +23,16 @@ pub fn find(parents: &[Cgroup], pod: PodUid, id: ContainerId) -> Option<Cgroup> 
     Some(of_id.next()?.1)
 }
 
-/// Looks at everything the kubelet has. What vanishes meanwhile is left out.
-pub fn scan(hierarchy: &Hierarchy) -> Scan {
+/// The kubelet's own cgroups.
+pub fn parents(hierarchy: &Hierarchy) -> Vec<Cgroup> {
     // What is below a container isn't looked at: pods are only right below the kubelet's
     // own cgroups, and containers right below pods.
-    let parents = kubepods::find(hierarchy, |_| true);
+    kubepods::find(hierarchy, |_| true)
+}
+
+/// Looks at everything the kubelet has. What vanishes meanwhile is left out.
+pub fn scan(hierarchy: &Hierarchy) -> Scan {
+    let parents = parents(hierarchy);
     let mut scan = Scan::default();
     for parent in &parents {
         scan.watched.push(parent.path().to_owned());

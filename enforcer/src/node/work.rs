@@ -76,6 +76,8 @@ pub(super) struct Work {
     scan: Instant,
     /// When memory is given back.
     tidy: Option<Instant>,
+    /// When is looked at what tells nobody when it changes.
+    tick: Instant,
     facts: NodeFacts,
     end: [Signal; 2],
 }
@@ -140,6 +142,7 @@ impl Work {
             cgroups: Watch::new().context("cannot watch the cgroups")?,
             scan: Instant::now(),
             tidy: None,
+            tick: Instant::now(),
             end: [
                 signal(SignalKind::interrupt())?,
                 signal(SignalKind::terminate())?,
@@ -256,10 +259,14 @@ impl Work {
 
     /// Does what is due; when to look again at the latest.
     fn look(&mut self, now: Instant) -> Instant {
-        if now >= self.scan {
+        let is_tick = now >= self.tick;
+        if is_tick {
+            self.tick = now + TICK;
+        }
+        if now >= self.scan || is_tick && self.is_there_another_kubelet() {
             self.scan_cgroups();
         }
-        let mut next = self.scan.min(now + TICK);
+        let mut next = self.scan.min(self.tick);
         self.settle(now);
         if let Some(engine) = self.hands.engine() {
             if self.tidy.is_some_and(|due| due <= now) {
@@ -292,7 +299,9 @@ impl Work {
             self.pods.set_asked(now < back);
             next = if now < back { next.min(back) } else { next };
         }
-        self.retire();
+        if is_tick {
+            self.retire();
+        }
         for (key, status) in self.pods.changed_statuses(self.hands.trouble()) {
             self.statuses.want(&key, status);
         }

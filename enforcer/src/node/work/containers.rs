@@ -16,6 +16,12 @@ use crate::nri::{Event, Request};
 const SCAN: Duration = Duration::from_secs(30);
 
 impl Work {
+    /// Whether the kubelet's own cgroups are others than those that are watched.
+    pub(super) fn is_there_another_kubelet(&self) -> bool {
+        let hierarchy = self.hierarchy.as_ref();
+        hierarchy.is_some_and(|hierarchy| kubelet::parents(hierarchy) != self.parents)
+    }
+
     /// Sees which containers there are, and watches where others will be. What appeared there
     /// before it was watched is found by another scan, which also tries again what failed.
     pub(super) fn scan_cgroups(&mut self) {
@@ -25,10 +31,6 @@ impl Work {
             return;
         };
         let scan = kubelet::scan(hierarchy);
-        if scan.parents.is_empty() {
-            // Nothing to watch: the kubelet has yet to come.
-            self.scan = now + TICK;
-        }
         if scan.parents != self.parents {
             match engine.find_kubelets(hierarchy) {
                 Ok(kubelets) => {
@@ -37,7 +39,6 @@ impl Work {
                 }
                 Err(error) => {
                     tracing::error!(error = chain(&error), "the kernel doesn't know the kubelet");
-                    self.scan = now + TICK;
                 }
             }
         }

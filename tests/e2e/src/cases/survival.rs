@@ -5,7 +5,7 @@
 //! enforcer, none that is denied gets through, and none that is allowed is denied.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -180,13 +180,17 @@ impl Hammer {
         Ok(())
     }
 
-    /// A process of the container that has moved itself to a cgroup of the node.
-    fn leave(&self) -> Result<Container> {
+    /// A process of the container that has moved itself to a cgroup beside its own, which is
+    /// there or which it makes.
+    fn leave(&self, cgroup: &Path, is_there: bool) -> Result<Container> {
         let entry = [&[ENTRY][..], &SERVE].concat();
         let mut process = self.processes[0].exec(&entry)?;
         ensure!(process.start()? == "ready", "the command doesn't start");
         // As with the node's hierarchy mounted.
-        let seen = format!("/proc/{}/root{}", std::process::id(), outside()?.display());
+        let seen = format!("/proc/{}/root{}", std::process::id(), cgroup.display());
+        if !is_there {
+            expect(&mut process, &format!("mkdir {seen}"), "0")?;
+        }
         expect(&mut process, &format!("enter {seen}"), "0")?;
         expect(&mut process, "file read /data/shut", "13").context("as it has left")?;
         Ok(process)
@@ -329,7 +333,8 @@ fn upgraded(context: &Context) -> Result<()> {
     let agent = node.enforce()?;
     let mut hammer = node.hammer()?;
     hammer.go_on()?;
-    let mut left = hammer.leave()?;
+    let mut left = hammer.leave(&outside()?, true)?;
+    let mut made = hammer.leave(&outside()?.with_file_name("made"), false)?;
     let [old] = &versions()?[..] else {
         anyhow::bail!("not one version: {:?}", versions()?);
     };
@@ -361,8 +366,10 @@ fn upgraded(context: &Context) -> Result<()> {
         now.len() == links.len() && now.iter().all(|id| !links.contains(id)),
         "attached were {links:?}, now {now:?}"
     );
-    expect(&mut left, "file read /data/shut", "13").context("after it has left")?;
-    expect(&mut left, "file read /data/open", "0").context("after it has left")?;
+    for (what, process) in [("left", &mut left), ("made", &mut made)] {
+        expect(process, "file read /data/shut", "13").context(what)?;
+        expect(process, "file read /data/open", "0").context(what)?;
+    }
     hammer.stop()?;
     agent.end()?;
     // Nobody else in that cgroup has rules.
