@@ -224,12 +224,7 @@ impl Cgroup {
         let mut pids: Vec<u32> = self
             .tree()
             .iter()
-            .filter_map(|cgroup| fs::read_to_string(cgroup.path.join("cgroup.procs")).ok())
-            .flat_map(|text| {
-                text.lines()
-                    .filter_map(|line| line.parse().ok())
-                    .collect::<Vec<_>>()
-            })
+            .flat_map(|cgroup| cgroup.numbers("cgroup.procs"))
             .filter(|pid| *pid != 0)
             .collect();
         pids.sort_unstable();
@@ -240,14 +235,15 @@ impl Cgroup {
     /// The threads and processes in it, without those in cgroups below. A process is there as
     /// long as one of its threads is, also if its first one has ended.
     pub(crate) fn tasks(&self) -> Vec<u32> {
-        let files = ["cgroup.threads", "cgroup.procs"].into_iter();
         // Threaded cgroups have no list of processes.
-        let texts = files.filter_map(|file| fs::read_to_string(self.path.join(file)).ok());
-        let numbers = |text: String| {
-            let numbers = text.lines().filter_map(|line| line.parse().ok());
-            numbers.collect::<Vec<_>>()
-        };
-        texts.flat_map(numbers).collect()
+        let files = ["cgroup.threads", "cgroup.procs"].into_iter();
+        files.flat_map(|file| self.numbers(file)).collect()
+    }
+
+    /// What one of its files lists; nothing if it can't be read.
+    fn numbers(&self, file: &str) -> Vec<u32> {
+        let text = fs::read_to_string(self.path.join(file)).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
     /// Whether any process is in it or below.

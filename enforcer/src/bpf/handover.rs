@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use aya::maps::{HashMap, Map, MapData};
+use aya::maps::HashMap;
 use bartizan_abi::containers::{Armed, ContainerCgroup, ContainerKey};
 use bartizan_abi::handover::Owner;
 
 use super::error::MapError;
-use super::pins::map_of;
+use super::pins::{map_of, open_map};
 use super::values::{KernelArmed, KernelContainer, KernelOwner};
 use super::{Kernel, Removed};
 
@@ -55,7 +55,7 @@ impl Kernel {
 }
 
 fn read(version: &Path) -> Result<Predecessor, aya::maps::MapError> {
-    let map = |name| MapData::from_pin(map_of(version, name)).and_then(Map::from_map_data);
+    let map = |name| open_map(version, name);
     let owners: HashMap<_, u32, KernelOwner> = map("OWNERS")?.try_into()?;
     let ids: HashMap<_, ContainerKey, u32> = map("CTR_IDS")?.try_into()?;
     let seen: HashMap<_, u64, KernelContainer> = map("CONTAINERS")?.try_into()?;

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aya::maps::{HashMap, Map, MapData, MapError as AyaError};
+use aya::maps::{HashMap, MapData, MapError as AyaError};
 use bartizan_abi::containers::PodKey;
 use bartizan_abi::handover::{ContainerName, Owner};
 use bartizan_abi::limits::MAX_LEAVERS;
@@ -13,7 +13,7 @@ use bartizan_abi::maps::{GONE, Process};
 
 use super::error::{MapError, failed, removed};
 use super::labels::Labels;
-use super::pins::map_of;
+use super::pins::open_map;
 use super::values::{KernelOwner, KernelProcess};
 use crate::cgroup::Hierarchy;
 
@@ -41,14 +41,15 @@ impl Leavers {
         let read = failed("reading which processes have left their container");
         let all: Vec<_> = self.0.iter().collect::<Result<_, _>>().map_err(&read)?;
         for (process, _) in all.into_iter().filter(|(_, of)| *of == workload) {
-            match self.0.insert(process, GONE, EXISTING) {
-                // It has ended.
-                Err(AyaError::SyscallError(error))
-                    if error.io_error.raw_os_error() == Some(libc::ENOENT) => {}
-                result => result.map_err(failed("marking a process that has left"))?,
-            }
+            self.change(process, GONE)?;
         }
         Ok(())
+    }
+
+    /// Gives a process that has left other rules. It may end at any time, and then stays out.
+    fn change(&mut self, process: KernelProcess, workload: u32) -> Result<(), MapError> {
+        let result = self.0.insert(process, workload, EXISTING);
+        removed(result, "marking a process that has left")
     }
 
     /// Takes over from enforcers of other versions, by the directories of their pins, which
@@ -121,11 +122,7 @@ impl Leavers {
             Some(libc::EEXIST) if self.0.get(&process, 0).is_ok_and(|it| it == workload) => {
                 Ok(false)
             }
-            // It may end at any time, and then stays out.
-            Some(libc::EEXIST) => {
-                let result = self.0.insert(process, workload, EXISTING);
-                removed(result, "marking a process that has left").map(|()| false)
-            }
+            Some(libc::EEXIST) => self.change(process, workload).map(|()| false),
             _ => Err(failed(error)),
         }
     }
@@ -190,7 +187,7 @@ fn read(version: &Path) -> Result<Option<Left>, MapError> {
 }
 
 fn read_maps(version: &Path) -> Result<Left, AyaError> {
-    let map = |name| MapData::from_pin(map_of(version, name)).and_then(Map::from_map_data);
+    let map = |name| open_map(version, name);
     let leavers: HashMap<_, KernelProcess, u32> = map("LEAVERS")?.try_into()?;
     let cgroups: HashMap<_, u64, u32> = map("CGROUPS")?.try_into()?;
     let owners: HashMap<_, u32, KernelOwner> = map("OWNERS")?.try_into()?;

@@ -16,6 +16,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use aya::maps::{Map, MapData};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open, statfs};
 use rustix::io::Errno;
 
@@ -181,6 +182,11 @@ impl Pins {
 /// A map of a version.
 pub(super) fn map_of(version: &Path, name: &str) -> PathBuf {
     version.join("maps").join(name)
+}
+
+/// The same, opened.
+pub(super) fn open_map(version: &Path, name: &str) -> Result<Map, aya::maps::MapError> {
+    MapData::from_pin(map_of(version, name)).and_then(Map::from_map_data)
 }
 
 /// Opens the directory if it is fit for pins.
