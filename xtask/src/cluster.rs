@@ -176,8 +176,8 @@ impl Running {
 /// Builds images and gives them to all nodes.
 fn load(folder: &Folder, images: &[Image]) -> Result<()> {
     folder.supervisor()?;
-    for image in images {
-        access::load(folder, &image.build()?)?;
+    for archive in Image::build_all(images)? {
+        access::load(folder, &archive)?;
     }
     Ok(())
 }

@@ -2,20 +2,23 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 
 use crate::cluster::{Init, Running, Up};
-use crate::command::{cargo, say};
+use crate::command::{cargo, run_quietly, say};
+use crate::demo;
 use crate::images::Image;
 use crate::libtest;
 use crate::paths;
 use crate::setup::KernelLine;
 use crate::totals::Totals;
 
-const IMAGES: [Image; 4] = [
+/// What runs in the clusters.
+pub(crate) const IMAGES: [Image; 4] = [
     Image::Operator,
     Image::Enforcer,
     Image::Busybox,
@@ -55,8 +58,8 @@ enum Layout {
     Plain,
     /// One node: systemd, which makes the cgroups, and no NRI
     Systemd,
-    /// Two nodes, the second without BPF-LSM
-    Two,
+    /// Three nodes, the third without BPF-LSM
+    Three,
 }
 
 impl Layout {
@@ -71,9 +74,9 @@ impl Layout {
                 up.init = Init::Systemd;
                 up.without_nri = true;
             }
-            Self::Two => {
-                up.nodes = 2;
-                up.without_bpf = Some(2);
+            Self::Three => {
+                up.nodes = 3;
+                up.without_bpf = Some(3);
             }
         }
         up
@@ -90,27 +93,15 @@ impl fmt::Display for Layout {
         f.write_str(match self {
             Self::Plain => "plain",
             Self::Systemd => "systemd",
-            Self::Two => "two",
+            Self::Three => "three",
         })
     }
 }
 
 impl ClusterTest {
-    /// What the suite has time for: everything in one cluster but faults, which take long.
-    pub(crate) fn brief() -> Self {
-        Self {
-            except: Some("faults/".to_owned()),
-            layout: Some(Layout::Plain),
-            ..Self::default()
-        }
-    }
-
     /// Boots the clusters, unless one has been kept, and tests in each.
     pub(crate) fn run(&self) -> Result<Totals> {
-        let archives: Vec<_> = IMAGES
-            .map(Image::build)
-            .into_iter()
-            .collect::<Result<_>>()?;
+        let archives = Image::build_all(&IMAGES)?;
         let layouts = match &self.layout {
             Some(layout) => std::slice::from_ref(layout),
             None => Layout::value_variants(),
@@ -145,6 +136,11 @@ impl ClusterTest {
 
     fn test_in(&self, cluster: &Running, layout: Layout, archives: &[PathBuf]) -> Result<Totals> {
         cluster.load(archives)?;
+        let mut totals = Totals::default();
+        let is_whole = self.filter.is_empty() && self.except.is_none();
+        if layout == Layout::Plain && is_whole && !self.keep {
+            totals.add(demo(cluster)?);
+        }
         let xtask = std::env::current_exe().context("can't find this program")?;
         let mut tests = cargo();
         tests
@@ -158,6 +154,29 @@ impl ClusterTest {
             .env("BARTIZAN_KUBECTL", cluster.kubectl()?)
             .env("BARTIZAN_CHECKOUT", paths::root())
             .env("KUBECONFIG", cluster.kubeconfig());
-        libtest::run(&mut tests)
+        totals.add(libtest::run(&mut tests)?);
+        Ok(totals)
     }
+}
+
+/// The commands that documentation shows, in a cluster that has nothing yet; as one case.
+fn demo(cluster: &Running) -> Result<Totals> {
+    cluster.load(&Image::build_all(&[Image::Nginx])?)?;
+    let shown = demo::show_in(cluster);
+    let mut clear = Command::new(cluster.kubectl()?);
+    clear.env("KUBECONFIG", cluster.kubeconfig());
+    run_quietly(clear.args(["delete", "namespace", demo::NAMESPACE]))?;
+    Ok(match shown {
+        Ok(()) => Totals {
+            passed: 1,
+            ..Totals::default()
+        },
+        Err(error) => {
+            println!("FAIL the demo: {error:#}");
+            Totals {
+                failed: 1,
+                ..Totals::default()
+            }
+        }
+    })
 }

@@ -19,6 +19,8 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::Args;
 
+pub(crate) use cluster::{NAMESPACE, show_in};
+
 use crate::setup::KernelLine;
 use transcript::Transcript;
 

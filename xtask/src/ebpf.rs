@@ -14,14 +14,12 @@ use object::build::elf::{Builder, SectionData};
 use object::elf::SHT_STRTAB;
 
 use crate::command::{self, run, say};
+use crate::programs::SEPARATOR;
 use crate::{paths, setup};
 
 const TARGET: &str = "bpfel-unknown-none";
 const PACKAGE: &str = "bartizan-ebpf-lsm";
 const PROGRAM: &str = "bartizan-lsm";
-
-/// Separates flags in `CARGO_ENCODED_RUSTFLAGS`.
-const SEPARATOR: &str = "\x1f";
 
 /// What to build.
 #[derive(Args, Debug, Default)]
@@ -43,7 +41,11 @@ impl Build {
             "building the BPF programs with {toolchain} and {}",
             linker.display()
         ));
+        let [root, target, cargo_home] = paths::remapped()?;
         let flags = [
+            root,
+            target,
+            cargo_home,
             "--cfg=bpf_target_arch=\"x86_64\"".to_owned(),
             "-Cdebuginfo=2".to_owned(),
             format!("-Clinker={}", linker.display()),
@@ -81,7 +83,10 @@ impl Build {
         if fs::read(&object).is_ok_and(|before| before == program) {
             return Ok(object);
         }
-        fs::write(&object, program).with_context(|| format!("can't write {}", object.display()))?;
+        // Whoever reads it meanwhile gets all of one.
+        let new = object.with_extension("new");
+        fs::write(&new, program).with_context(|| format!("can't write {}", new.display()))?;
+        fs::rename(&new, &object).with_context(|| format!("can't write {}", object.display()))?;
         Ok(object)
     }
 }

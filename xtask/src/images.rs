@@ -52,8 +52,13 @@ impl Image {
         Self::Probe,
     ];
 
+    /// Builds some, one after the other; returns the files with them.
+    pub(crate) fn build_all(images: &[Self]) -> Result<Vec<PathBuf>> {
+        images.iter().map(|image| image.build()).collect()
+    }
+
     /// Builds what is out of date, and the image; returns the file with it.
-    pub(crate) fn build(self) -> Result<PathBuf> {
+    fn build(self) -> Result<PathBuf> {
         self.build_checked(false)
     }
 

@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "results go to standard output")]
 #![expect(clippy::print_stderr, reason = "progress goes to standard error")]
 
+mod ahead;
 mod api;
 mod bench;
 mod cli;

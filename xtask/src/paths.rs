@@ -20,6 +20,30 @@ pub(crate) fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
+/// Where cargo keeps the source of dependencies.
+fn cargo_home() -> Result<PathBuf> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    home.or_else(|| Some(env::home_dir()?.join(".cargo")))
+        .context("no home folder: set CARGO_HOME")
+}
+
+/// Folders that are elsewhere on other machines, and what to call them in what is built.
+pub(crate) fn of_machine() -> Result<[(PathBuf, &'static str); 3]> {
+    Ok([
+        (root().to_owned(), "/bartizan"),
+        (target(), "/bartizan/target"),
+        (cargo_home()?, "/cargo"),
+    ])
+}
+
+/// Flags of a compiler that keep this machine's paths out of what it builds.
+pub(crate) fn remapped() -> Result<[String; 3]> {
+    let flag = |(folder, name): (PathBuf, &str)| {
+        format!("--remap-path-prefix={}={name}", folder.display())
+    };
+    Ok(of_machine()?.map(flag))
+}
+
 /// The compiled BPF programs.
 pub(crate) fn bpf_object() -> PathBuf {
     target().join("bpf/bartizan-lsm.o")

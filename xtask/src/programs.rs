@@ -1,16 +1,17 @@
 //! Our own programs for guests and images: static, because these have no libraries.
 
-use std::env;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::command::{cargo, run, say};
 use crate::vm::Image;
 use crate::{ebpf, paths};
 
-/// Flags are separated by U+001F.
-const STATIC: &str = "-C\x1ftarget-feature=+crt-static";
+/// Separates flags in `CARGO_ENCODED_RUSTFLAGS`.
+pub(crate) const SEPARATOR: &str = "\x1f";
+const STATIC: &str = "-Ctarget-feature=+crt-static";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Packages whose programs every guest with Bartizan has.
 const BARTIZAN: [(&str, &str); 2] = [
@@ -83,19 +84,28 @@ fn build_static(packages: &[&str]) -> Result<PathBuf> {
 /// It doesn't depend on where the checkout and cargo's folders are.
 pub(crate) fn build_released(program: &str, features: &str) -> Result<PathBuf> {
     say(format!("building {program}, static and optimised"));
-    let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from);
-    let cargo_home = cargo_home
-        .or_else(|| Some(env::home_dir()?.join(".cargo")))
-        .context("no home folder: set CARGO_HOME")?;
-    let flags = [
-        STATIC.to_owned(),
-        format!("--remap-path-prefix={}=/bartizan", paths::root().display()),
-        format!("--remap-path-prefix={}=/cargo", cargo_home.display()),
-    ];
+    let remapped = paths::remapped()?.join(SEPARATOR);
     run(cargo()
-        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+        .env(
+            "CARGO_ENCODED_RUSTFLAGS",
+            [STATIC, &remapped].join(SEPARATOR),
+        )
         .args(["build", "--locked", "--quiet", "--release"])
         .args(["--target", TARGET, "--bin", program])
         .args(["--package", program, "--features", features]))?;
-    Ok(paths::target().join(TARGET).join("release").join(program))
+    let built = paths::target().join(TARGET).join("release").join(program);
+    tells_no_path(&built)?;
+    Ok(built)
+}
+
+/// Fails if a program has this machine's paths in it: built elsewhere it would be another.
+fn tells_no_path(program: &Path) -> Result<()> {
+    let bytes = fs::read(program).with_context(|| format!("can't read {}", program.display()))?;
+    for (folder, _) in paths::of_machine()? {
+        let folder = format!("{}/", folder.display());
+        if memchr::memmem::find(&bytes, folder.as_bytes()).is_some() {
+            bail!("{} has paths below {folder} in it", program.display());
+        }
+    }
+    Ok(())
 }

@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use clap::Args;
 
+use crate::ahead::Ahead;
 use crate::api::Api;
 use crate::bench::Bench;
-use crate::cluster_test::ClusterTest;
+use crate::cluster_test::{self, ClusterTest};
 use crate::command::{cargo, run, run_quietly, say};
 use crate::e2e::Batch;
 use crate::fuzz::{self, Fuzz};
+use crate::images::Image;
 use crate::totals::Totals;
 use crate::{ebpf, libtest, monitoring, paths, setup};
 
@@ -34,6 +36,7 @@ pub(crate) struct Suite {
 /// A part of the suite: a name and what it does.
 type Step = (&'static str, fn() -> Result<Totals>);
 
+/// They need nothing but compilers.
 const QUICK: [Step; 8] = [
     ("formatting", formatting),
     ("lockfiles", lockfiles),
@@ -49,32 +52,26 @@ const SLOW: [Step; 5] = [
     ("tests against API servers", api_tests),
     ("tests in real kernels", kernel_tests),
     ("cost of decisions", cost),
-    ("tests in a real cluster", cluster_tests),
+    ("tests in real clusters", cluster_tests),
 ];
 
 impl Suite {
     /// Runs the steps, prints a list of them and then the totals as the last line.
     pub(crate) fn run(&self) -> Result<u8> {
-        let mut steps = QUICK.to_vec();
-        if !self.quick {
-            steps.extend(SLOW);
+        let mut report = Report::default();
+        if self.quick {
+            report.of = QUICK.len();
+            report.all(&QUICK);
+        } else {
+            report.of = QUICK.len() + 1 + SLOW.len();
+            let ahead = Ahead::start("set-up and images", prepare);
+            report.all(&QUICK);
+            report.step("set-up and images", || {
+                ahead.finish().map(|()| Totals::default())
+            });
+            report.all(&SLOW);
         }
-        let mut totals = Totals::default();
-        let mut list = Vec::new();
-        for (at, (name, step)) in steps.iter().enumerate() {
-            say(format!("{}/{}: {name}", at + 1, steps.len()));
-            let start = Instant::now();
-            let result = step();
-            if let Err(error) = &result {
-                eprintln!("{error:#}");
-            }
-            list.push(line(name, start.elapsed(), &result));
-            // A step that can't say how many of its cases failed counts as one.
-            totals.add(result.unwrap_or(Totals {
-                failed: 1,
-                ..Totals::default()
-            }));
-        }
+        let Report { list, totals, .. } = report;
         println!(
             "\n{}\nadvisories are not checked: they need the internet",
             list.join("\n")
@@ -83,6 +80,46 @@ impl Suite {
         std::io::stdout().flush().context("can't print")?;
         Ok(totals.status())
     }
+}
+
+/// What has been run so far.
+#[derive(Default)]
+struct Report {
+    /// How many steps there will be.
+    of: usize,
+    /// A line for each.
+    list: Vec<String>,
+    totals: Totals,
+}
+
+impl Report {
+    fn all(&mut self, steps: &[Step]) {
+        for (name, step) in steps {
+            self.step(name, step);
+        }
+    }
+
+    fn step(&mut self, name: &str, step: impl FnOnce() -> Result<Totals>) {
+        say(format!("{}/{}: {name}", self.list.len() + 1, self.of));
+        let start = Instant::now();
+        let result = step();
+        if let Err(error) = &result {
+            eprintln!("{error:#}");
+        }
+        self.list.push(line(name, start.elapsed(), &result));
+        // A step that can't say how many of its cases failed counts as one.
+        self.totals.add(result.unwrap_or(Totals {
+            failed: 1,
+            ..Totals::default()
+        }));
+    }
+}
+
+/// What the slow steps need, the quick ones' tools first.
+fn prepare() -> Result<()> {
+    setup::cargo_tool("cargo-deny", CARGO_DENY)?;
+    setup::all(false)?;
+    Image::build_all(&cluster_test::IMAGES).map(|_| ())
 }
 
 fn line(name: &str, took: Duration, result: &Result<Totals>) -> String {
@@ -201,7 +238,7 @@ fn cost() -> Result<Totals> {
 }
 
 fn cluster_tests() -> Result<Totals> {
-    ClusterTest::brief().run()
+    ClusterTest::default().run()
 }
 
 fn kernel_tests() -> Result<Totals> {

@@ -14,18 +14,26 @@ pub(crate) enum Layout {
     Plain,
     /// One node: systemd, which makes the cgroups, and no NRI.
     Systemd,
-    /// Two nodes, the second without BPF-LSM.
-    Two,
+    /// Three nodes, the third without BPF-LSM.
+    Three,
 }
 
 impl Layout {
-    pub(crate) const ALL: [Self; 3] = [Self::Plain, Self::Systemd, Self::Two];
+    pub(crate) const ALL: [Self; 3] = [Self::Plain, Self::Systemd, Self::Three];
+
+    /// How many of its nodes can enforce.
+    pub(crate) fn able(self) -> u64 {
+        match self {
+            Self::Plain | Self::Systemd => 1,
+            Self::Three => 2,
+        }
+    }
 
     fn of_name(name: &str) -> Result<Self> {
         Ok(match name {
             "plain" => Self::Plain,
             "systemd" => Self::Systemd,
-            "two" => Self::Two,
+            "three" => Self::Three,
             _ => bail!("there is no layout {name}"),
         })
     }

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 
 use crate::cases::policies::waiting_pod;
 use crate::kubectl::{Kubectl, Namespace};
-use crate::wait::{PATIENCE, eventually, within};
+use crate::wait::{eventually, within};
 
 /// How many rounds show that it goes on.
 const ROUNDS: u64 = 20;
@@ -48,6 +48,21 @@ while :; do
   echo $n > /dev/shm/rounds
 done"#;
 
+/// The pod waits for its rules, and for an enforcer that answers the runtime.
+const HOLD: &str = "\
+  annotations:
+    bartizan.dev/startup: Hold
+    required-plugins.noderesource.dev: '[\"bartizan\"]'
+";
+
+/// After a change, how long until what it is about is so.
+pub(crate) struct Recovery {
+    /// The policy's status speaks of the change, and says that it is enforced.
+    pub(crate) status: Duration,
+    /// The kernel denies by it.
+    pub(crate) kernel: Duration,
+}
+
 /// The pod, in a namespace of its own.
 pub(crate) struct Hammer<'a> {
     pub(crate) namespace: Namespace<'a>,
@@ -56,6 +71,15 @@ pub(crate) struct Hammer<'a> {
 impl<'a> Hammer<'a> {
     /// Starts it, and waits until it has done some rounds.
     pub(crate) fn start(kubectl: &'a Kubectl, name: &str) -> Result<Self> {
+        Self::start_with(kubectl, name, "")
+    }
+
+    /// Starts one that never runs without its rules, whatever became of the enforcer.
+    pub(crate) fn start_held(kubectl: &'a Kubectl, name: &str) -> Result<Self> {
+        Self::start_with(kubectl, name, HOLD)
+    }
+
+    fn start_with(kubectl: &'a Kubectl, name: &str, metadata: &str) -> Result<Self> {
         static HOOKS: OnceLock<()> = OnceLock::new();
         if HOOKS.get().is_none() {
             needs_its_hooks(kubectl)?;
@@ -67,7 +91,8 @@ impl<'a> Hammer<'a> {
         let command = format!(
             "      command:\n        - /usr/bin/sh\n        - -c\n        - |\n          {script}\n"
         );
-        namespace.apply(&(waiting_pod("hammer") + &command))?;
+        let pod = waiting_pod("hammer").replace("spec:\n", &format!("{metadata}spec:\n"));
+        namespace.apply(&(pod + &command))?;
         namespace.ready("hammer")?;
         let hammer = Self { namespace };
         hammer.goes_on()?;
@@ -115,15 +140,9 @@ impl<'a> Hammer<'a> {
         Ok(said.stdout)
     }
 
-    /// Waits until the policy's status counts the pod; returns how long that took.
-    pub(crate) fn is_enforced(&self, patience: Duration) -> Result<Duration> {
-        let start = Instant::now();
-        is_enforced(&self.namespace, patience)?;
-        Ok(start.elapsed())
-    }
-
-    /// Adds a rule, and waits until the kernel has it; returns how long that took.
-    pub(crate) fn takes_a_new_rule(&self, patience: Duration) -> Result<Duration> {
+    /// Adds a rule, and waits until the status is about it, at most `patience`, and the kernel
+    /// has it.
+    pub(crate) fn takes_a_new_rule(&self, patience: Duration) -> Result<Recovery> {
         let rule = "spec:\n  files:\n    deny:\n      - paths: [/etc/shadow]\n        operations: \
                     [Read]\n      - paths: [/etc/group]\n        operations: [Read]\n";
         let start = Instant::now();
@@ -135,12 +154,24 @@ impl<'a> Hammer<'a> {
             "-p",
             rule,
         ];
-        self.namespace.run(&patch)?;
-        within(patience, "the new rule denies", || {
+        eventually("the new rule is accepted", || {
+            self.namespace.run(&patch).map(Some)
+        })?;
+        within(patience, "the status is about the new rule", || {
+            let policy = self.namespace.get(&["securitypolicy", "hammered"])?;
+            let status = &policy["status"];
+            let is_new = status["observedGeneration"] == policy["metadata"]["generation"];
+            Ok((is_new && status["enforced"] == "1/1").then_some(()))
+        })?;
+        let status = start.elapsed();
+        eventually("the new rule denies", || {
             let said = self.namespace.exec("hammer", &["cat", "/etc/group"])?;
             Ok(said.is_denied().then_some(()))
         })?;
-        Ok(start.elapsed())
+        Ok(Recovery {
+            status,
+            kernel: start.elapsed(),
+        })
     }
 }
 
@@ -151,11 +182,7 @@ fn needs_its_hooks(kubectl: &Kubectl) -> Result<()> {
     let namespace = kubectl.namespace("first-of-its-policy")?;
     namespace.apply(POLICY)?;
     namespace.apply(&waiting_pod("box"))?;
-    is_enforced(&namespace, PATIENCE)
-}
-
-fn is_enforced(namespace: &Namespace<'_>, patience: Duration) -> Result<()> {
-    within(patience, "the policy is enforced 1/1", || {
+    eventually("the policy is enforced 1/1", || {
         let policy = namespace.get(&["securitypolicy", "hammered"])?;
         Ok((policy["status"]["enforced"] == "1/1").then_some(()))
     })

@@ -18,6 +18,7 @@ mod hammer;
 mod kubectl;
 mod metrics;
 mod proxy;
+mod relay;
 mod wait;
 
 use std::process::ExitCode;

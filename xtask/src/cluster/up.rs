@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -57,6 +58,14 @@ pub(crate) struct Up {
     pub(crate) without_bpf: Option<u8>,
 }
 
+/// Programs and disks of a cluster.
+pub(crate) struct Parts {
+    plane: ControlPlane,
+    programs: NodePrograms,
+    kernel: Kernel,
+    disk: PathBuf,
+}
+
 impl Default for Up {
     /// As without options.
     fn default() -> Self {
@@ -88,11 +97,8 @@ impl Up {
         Ok(Running(folder))
     }
 
-    /// Boots the cluster. Fails with nothing left of it but its logs.
-    pub(super) fn run(&self, folder: &Folder) -> Result<()> {
-        if !is_root() {
-            bail!("a cluster has a network of its own, which only root can make");
-        }
+    /// Builds what is missing of what it is made of.
+    pub(crate) fn prepare(&self) -> Result<Parts> {
         ensure(&[
             Package::BUSYBOX,
             Package::XZ,
@@ -105,6 +111,25 @@ impl Up {
         let programs = NodePrograms::get(self.kubernetes)?;
         let kernel = Kernel::get(self.kernel)?;
         let disk = node_disk(&kernel, &programs)?;
+        Ok(Parts {
+            plane,
+            programs,
+            kernel,
+            disk,
+        })
+    }
+
+    /// Boots the cluster. Fails with nothing left of it but its logs.
+    pub(super) fn run(&self, folder: &Folder) -> Result<()> {
+        if !is_root() {
+            bail!("a cluster has a network of its own, which only root can make");
+        }
+        let Parts {
+            plane,
+            programs,
+            kernel,
+            disk,
+        } = self.prepare()?;
         let layout = Layout {
             kernel,
             disk,

@@ -8,29 +8,33 @@ use anyhow::{Context as _, Result};
 use super::cluster_steps::STEPS;
 use super::conclude;
 use super::transcript::{self, Transcript};
+use crate::ahead::Ahead;
 use crate::cluster::{Running, Up};
 use crate::command::say;
 use crate::images::Image;
 use crate::paths;
-use crate::prometheus::{Prometheus, program};
+use crate::prometheus::program;
 use crate::setup::KernelLine;
 use crate::vm::Lines;
 
 /// The cluster's name.
 const CLUSTER: &str = "demo";
+/// Where the steps have what they protect.
+pub(crate) const NAMESPACE: &str = "shop";
+/// What the steps need.
 const IMAGES: [Image; 3] = [Image::Operator, Image::Enforcer, Image::Nginx];
 
 /// Boots a cluster and shows all steps in it.
 pub(super) fn run(kernel: KernelLine, keep: bool) -> Result<()> {
-    let archives = IMAGES.map(Image::build);
-    let archives: Vec<_> = archives.into_iter().collect::<Result<_>>()?;
+    let parts = Ahead::start("what clusters are made of", prepare);
+    let archives = Image::build_all(&IMAGES);
+    parts.finish()?;
+    let archives = archives?;
     let start = Instant::now();
     let cluster = Up::with_kernel(kernel).boot(CLUSTER)?;
     say("giving the node the images");
     // Whatever fails, the cluster has to end.
-    let loaded = cluster.load(&archives);
-    let prometheus = loaded.and_then(|()| cluster.prometheus());
-    let transcript = prometheus.and_then(|prometheus| show(&cluster, &prometheus));
+    let transcript = cluster.load(&archives).and_then(|()| show(&cluster));
     let failed = transcript
         .as_ref()
         .map_or(true, |transcript| !transcript.mismatches().is_empty());
@@ -50,8 +54,20 @@ pub(super) fn run(kernel: KernelLine, keep: bool) -> Result<()> {
     conclude(&transcript?, start.elapsed(), logs.as_deref())
 }
 
-/// Runs the script in a shell of this machine.
-fn show(cluster: &Running, prometheus: &Prometheus) -> Result<Transcript> {
+/// Shows all steps in a cluster that has the images and nothing else; an error if one of them
+/// didn't do what it should.
+pub(crate) fn show_in(cluster: &Running) -> Result<()> {
+    let start = Instant::now();
+    conclude(&show(cluster)?, start.elapsed(), None)
+}
+
+fn prepare() -> Result<()> {
+    Up::default().prepare().map(|_| ())
+}
+
+/// Runs the script in a shell of this machine, beside a Prometheus.
+fn show(cluster: &Running) -> Result<Transcript> {
+    let prometheus = cluster.prometheus()?;
     let mut path = Vec::new();
     for program in [cluster.kubectl()?, program("promtool")?] {
         let folder = program.parent().context("a program in no folder")?;

@@ -14,6 +14,8 @@ use crate::programs::{Programs, build_released};
 use crate::setup::{Package, ensure, unpacked};
 use crate::{ebpf, paths};
 
+/// The program that watches and writes and does nothing else.
+const RELAY: &str = "bartizan-relay";
 /// Links of a tree's root into `usr`, as Debian has them.
 const MERGED: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
 const FOLDERS: [&str; 12] = [
@@ -86,8 +88,9 @@ pub(super) fn gather(image: Image, context: &Path) -> Result<()> {
             tree.pack()
         }
         Image::Probe => {
-            let programs = Programs::build(&[RUNNER])?;
-            copy(&programs.path(RUNNER), &context.join("probe"))
+            let programs = Programs::build(&[RUNNER, RELAY])?;
+            copy(&programs.path(RUNNER), &context.join("probe"))?;
+            copy(&programs.path(RELAY), &context.join("relay"))
         }
     }
 }

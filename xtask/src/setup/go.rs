@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::command::{output, run_quietly, say};
 use crate::digest::digest;
-use crate::lock::CacheLock;
+use crate::lock::{CacheLock, Part};
 use crate::paths;
 
 /// Programs of one Go module.
@@ -47,7 +47,7 @@ impl Component {
             return Ok(dir);
         }
         require_go(&source, &recipe)?;
-        let _lock = CacheLock::take()?;
+        let _lock = CacheLock::take(Part::Go)?;
         if !self.is_in(&dir) {
             self.build(&source, version, &dir)?;
         }

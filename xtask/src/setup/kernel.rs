@@ -16,7 +16,7 @@ use clap::ValueEnum;
 
 use super::apt::{PrivateApt, Suites};
 use crate::command::say;
-use crate::lock::CacheLock;
+use crate::lock::{CacheLock, Part};
 use crate::paths;
 
 /// A line of kernels, of which the newest is used.
@@ -86,7 +86,7 @@ impl Kernel {
     pub(crate) fn newest(line: KernelLine) -> Result<Self> {
         let kernels = paths::cache()?.join("kernels");
         paths::make(&kernels)?;
-        let _lock = CacheLock::take()?;
+        let _lock = CacheLock::take(Part::Debian)?;
         let apt = PrivateApt::open(line.suites())?;
         let image = newest_image(apt.names(line.pattern())?)
             .with_context(|| format!("no package for kernel {line}"))?;

@@ -19,7 +19,7 @@ use super::packages::{Package, ensure, refuse_unless_possible};
 use crate::command::{run_quietly, say};
 use crate::digest::digest;
 use crate::images;
-use crate::lock::CacheLock;
+use crate::lock::{CacheLock, Part};
 use crate::paths;
 
 /// What nodes have of Debian, besides what is essential. systemd is for those that have it
@@ -53,7 +53,7 @@ pub(crate) fn node_disk(kernel: &Kernel, programs: &NodePrograms) -> Result<Path
         return Ok(disk);
     }
     refuse_unless_possible("debootstrap")?;
-    let _lock = CacheLock::take()?;
+    let _lock = CacheLock::take(Part::Debian)?;
     if !disk.is_file() {
         let work = disk.with_file_name(format!("filling-{}", std::process::id()));
         let made = fill(&debian()?, kernel, programs, &work);

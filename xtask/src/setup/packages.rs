@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 
 use super::apt::{PrivateApt, Suites};
 use crate::command::{is_root, run_quietly, say};
-use crate::lock::CacheLock;
+use crate::lock::{CacheLock, Part};
 use crate::paths;
 
 /// One package, and the file that shows that it, or something as good, is there.
@@ -108,7 +108,7 @@ pub(crate) fn ensure(packages: &[Package]) -> Result<()> {
     }
     let names = missing.join(" ");
     refuse_unless_possible(&names)?;
-    let _lock = CacheLock::take()?;
+    let _lock = CacheLock::take(Part::Debian)?;
     say(format!("installing {names}"));
     run_quietly(apt_get().arg("update"))?;
     run_quietly(
@@ -125,7 +125,7 @@ pub(crate) fn ensure(packages: &[Package]) -> Result<()> {
 pub(crate) fn install_rust_with_source() -> Result<()> {
     let names = ["rustc-web", "rust-web-src"];
     refuse_unless_possible(&names.join(" "))?;
-    let _lock = CacheLock::take()?;
+    let _lock = CacheLock::take(Part::Debian)?;
     say(format!("installing {}", names.join(" ")));
     if debian_12() {
         return PrivateApt::open(Suites::Bookworm)?.install("bookworm-security", &names);

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use super::apt::{PrivateApt, Suites};
 use super::packages::{self, apt_get, debian_12};
 use crate::command::{output, run_quietly, say};
-use crate::lock::CacheLock;
+use crate::lock::{CacheLock, Part};
 
 /// The program.
 pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
@@ -20,7 +20,7 @@ pub(crate) fn qemu() -> Result<String> {
         return Ok(version);
     }
     packages::refuse_unless_possible("qemu-system-x86 (version 9 or newer: see backports)")?;
-    let _lock = CacheLock::take()?;
+    let _lock = CacheLock::take(Part::Debian)?;
     if let Some(version) = installed() {
         return Ok(version);
     }

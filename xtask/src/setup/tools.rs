@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use crate::command::{cargo, output, run, say};
-use crate::lock::CacheLock;
+use crate::lock::{CacheLock, Part};
 use crate::paths;
 
 /// The newest bpf-linker that needs no LLVM packages: it loads the Rust toolchain's own.
@@ -30,7 +30,7 @@ pub(crate) fn cargo_tool(name: &str, version: &str) -> Result<PathBuf> {
     if program.is_file() {
         return Ok(program);
     }
-    let _lock = CacheLock::take()?;
+    let _lock = CacheLock::take(Part::Tool(name))?;
     if program.is_file() {
         return Ok(program);
     }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use super::apt::{PrivateApt, Suites};
 use crate::command::say;
 use crate::digest::digest;
-use crate::lock::CacheLock;
+use crate::lock::{CacheLock, Part};
 use crate::paths;
 
 /// A folder with the files of Debian 12's packages, from the cache if it is there. Their
@@ -18,7 +18,7 @@ pub(crate) fn unpacked(packages: &[&str]) -> Result<PathBuf> {
     if dir.is_dir() {
         return Ok(dir);
     }
-    let _lock = CacheLock::take()?;
+    let _lock = CacheLock::take(Part::Debian)?;
     if !dir.is_dir() {
         say(format!("downloading {}", packages.join(", ")));
         let work = dir.with_file_name(format!("unpacking-{}", std::process::id()));

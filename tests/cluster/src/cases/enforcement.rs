@@ -1,13 +1,14 @@
 //! Policies in the kernel of the node, as processes in pods meet them.
 
 use anyhow::{Result, ensure};
+use serde_json::Value;
 
+use super::faults::NODE;
 use super::policies::{BUSYBOX, NO_WGET, waiting_pod};
 use crate::case::{Case, Context};
+use crate::kubectl::Namespace;
 use crate::wait::eventually;
 
-/// How many nodes can enforce: with two, the second can't.
-const ABLE: u64 = 1;
 /// Answers without any network.
 pub(super) const WGET: [&str; 2] = ["/usr/bin/wget", "--help"];
 
@@ -28,10 +29,11 @@ pub(super) fn enforcers_are_ready(context: &Context) -> Result<()> {
         "daemonset",
         "bartizan-enforcer",
     ];
+    let able = context.layout.able();
     eventually("the enforcers are ready", || {
         let set = context.kubectl.get(&set)?;
         let ready = set["status"]["numberReady"].as_u64();
-        Ok((ready == Some(ABLE)).then_some(()))
+        Ok((ready == Some(able)).then_some(()))
     })
 }
 
@@ -46,6 +48,7 @@ fn exec_is_denied(context: &Context) -> Result<()> {
         let said = namespace.exec("box", &WGET)?;
         Ok((said.status != Some(0) && said.is_denied()).then_some(()))
     })?;
+    is_reported(context, &namespace)?;
     let other = namespace.exec("box", &["/usr/bin/cat", "/etc/passwd"])?;
     ensure!(other.status == Some(0), "cat fails: {}", other.stderr);
     namespace.run(&["delete", "securitypolicy", "no-downloads"])?;
@@ -53,6 +56,50 @@ fn exec_is_denied(context: &Context) -> Result<()> {
         let said = namespace.exec("box", &WGET)?;
         Ok((!said.is_denied()).then_some(()))
     })
+}
+
+/// A line of the log says all about a denial, and one event of the pod that there were some,
+/// however many.
+fn is_reported(context: &Context, namespace: &Namespace<'_>) -> Result<()> {
+    namespace.denies("box", &WGET)?;
+    let line = eventually("the denial is in the log", || {
+        let enforcer = context.kubectl.enforcer(NODE)?;
+        let logs = context
+            .kubectl
+            .run(&["--namespace=bartizan-system", "logs", &enforcer])?;
+        let mut lines = logs
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        Ok(lines.find(|line| line["namespace"] == namespace.name && line["verdict"] == "deny"))
+    })?;
+    for (field, value) in [
+        ("pod", "box"),
+        ("container", "main"),
+        ("node", NODE),
+        ("policy", &format!("{}/no-downloads", namespace.name)),
+        ("rule", "no-wget"),
+        ("operation", "Exec"),
+        ("target", "/usr/bin/wget"),
+    ] {
+        ensure!(line[field] == value, "{field} is not {value}: {line}");
+    }
+    let image = line["image"].as_str().unwrap_or_default();
+    ensure!(image.contains(BUSYBOX), "another image: {line}");
+    let events = || -> Result<Vec<Value>> {
+        let of_pod = "--field-selector=involvedObject.name=box,reason=PolicyDenied";
+        let events = namespace.get(&["events", of_pod])?;
+        Ok(events["items"].as_array().cloned().unwrap_or_default())
+    };
+    let event = eventually("the pod has an event", || Ok(events()?.pop()))?;
+    let message = event["message"].as_str().unwrap_or_default();
+    ensure!(
+        message.contains("no-downloads") && message.contains("no-wget"),
+        "it doesn't name policy and rule: {message}"
+    );
+    namespace.denies("box", &WGET)?;
+    let all = events()?;
+    ensure!(all.len() == 1, "{} events of one rule: {all:?}", all.len());
+    Ok(())
 }
 
 fn first_instruction(context: &Context) -> Result<()> {

@@ -1,5 +1,5 @@
 //! What breaks around a pod that hammers: nothing denied gets through, nothing allowed is
-//! denied, and the status is right again soon.
+//! denied, and the status is soon right again.
 
 use std::time::{Duration, Instant};
 
@@ -8,37 +8,39 @@ use anyhow::Result;
 use super::enforcement::{denied_first_instruction, enforcers_are_ready};
 use super::nri::{SESSIONS, is_asked};
 use crate::case::{Case, Context};
-use crate::hammer::Hammer;
+use crate::hammer::{Hammer, Recovery};
 use crate::metrics::Metrics;
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::eventually;
 
 const SYSTEM: [&str; 2] = ["--namespace", "bartizan-system"];
 pub(crate) const NODE: &str = "node-1";
-/// The API server is away for so long; with `--long` for a minute.
-const AWAY: Duration = Duration::from_secs(10);
-const LONG_AWAY: Duration = Duration::from_mins(1);
+/// The API server is away for so long.
+const AWAY: Duration = Duration::from_mins(1);
+/// How soon after a fault the status is right. The goal is 10 s on a real node; this one is
+/// emulated, and asked by kubectl.
+const SOON: Duration = Duration::from_secs(30);
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("faults/enforcer_is_killed", enforcer_is_killed),
         Case::new("faults/enforcer_is_rolled", enforcer_is_rolled),
         Case::new("faults/api_server_is_away", api_server_is_away),
-        Case::new("faults/operator_is_away", operator_is_away).long(),
+        Case::new("faults/operator_is_away", operator_is_away),
         Case::new("faults/containerd_is_killed", containerd_is_killed),
-        Case::new("faults/kubelet_is_killed", kubelet_is_killed).long(),
-        Case::new("faults/clock_jumps", clock_jumps).long(),
+        Case::new("faults/kubelet_is_killed", kubelet_is_killed),
+        Case::new("faults/clock_jumps", clock_jumps),
         Case::new("faults/node_is_rebooted", node_is_rebooted),
     ]
 }
 
-/// Waits until status and kernel follow the policy again, and says how long it took.
+/// Fails unless the status is soon right about a change; then the kernel has it, too, and the
+/// hammer has seen no mistake.
 pub(super) fn recovers(hammer: &Hammer<'_>) -> Result<()> {
-    let status = hammer.is_enforced(PATIENCE)?;
-    let rule = hammer.takes_a_new_rule(PATIENCE)?;
+    let Recovery { status, kernel } = hammer.takes_a_new_rule(SOON)?;
     println!(
-        "   status right after {:.1} s, a new rule in the kernel after {:.1} s",
+        "   a change is in the status after {:.1} s; a pod has met it after {:.1} s",
         status.as_secs_f32(),
-        rule.as_secs_f32()
+        kernel.as_secs_f32()
     );
     hammer.goes_on()
 }
@@ -56,6 +58,15 @@ pub(super) fn is_back(context: &Context, program: &str, before: &str) -> Result<
         let pid = context.cluster.on_node(NODE, &format!("pidof {program}"))?;
         Ok((!pid.trim().is_empty() && pid.trim() != before).then_some(()))
     })
+}
+
+/// Waits until all pods of something are as it says.
+fn rolled_out(context: &Context, what: &str) -> Result<()> {
+    let wait = ["rollout", "status", what, "--timeout=5m"];
+    context
+        .kubectl
+        .run(&[&SYSTEM[..], &wait].concat())
+        .map(|_| ())
 }
 
 fn enforcer_is_killed(context: &Context) -> Result<()> {
@@ -80,13 +91,7 @@ fn enforcer_is_rolled(context: &Context) -> Result<()> {
         let to = format!("enforcer={image}");
         let set = ["set", "image", "daemonset/bartizan-enforcer", &to];
         context.kubectl.run(&[&SYSTEM[..], &set].concat())?;
-        let wait = [
-            "rollout",
-            "status",
-            "daemonset/bartizan-enforcer",
-            "--timeout=5m",
-        ];
-        context.kubectl.run(&[&SYSTEM[..], &wait].concat())?;
+        rolled_out(context, "daemonset/bartizan-enforcer")?;
         hammer.goes_on()
     };
     roll("bartizan-enforcer:rolled")?;
@@ -101,8 +106,7 @@ fn api_server_is_away(context: &Context) -> Result<()> {
     let away = Instant::now();
     let before = kill(context, "bartizan-enforcer")?;
     let back = is_back(context, "bartizan-enforcer", &before);
-    let least = if context.is_long { LONG_AWAY } else { AWAY };
-    std::thread::sleep(least.saturating_sub(away.elapsed()));
+    std::thread::sleep(AWAY.saturating_sub(away.elapsed()));
     context.cluster.start("kube-apiserver")?;
     back?;
     eventually("the API server answers", || {
@@ -133,6 +137,7 @@ fn operator_is_away(context: &Context) -> Result<()> {
     })?;
     hammer.goes_on()?;
     scale("2")?;
+    rolled_out(context, "deployment/bartizan-operator")?;
     recovers(&hammer)
 }
 
@@ -165,29 +170,33 @@ fn clock_jumps(context: &Context) -> Result<()> {
     recovers(&hammer)
 }
 
-/// Pods come back protected. The time between the pod's start and the enforcer's is not
-/// protected, and has to be said.
+/// Pods come back protected. The time between a pod's start and the enforcer's is not
+/// protected, and has to be said; a pod that waits for its rules has no such time.
 fn node_is_rebooted(context: &Context) -> Result<()> {
     let hammer = Hammer::start(&context.kubectl, "node-rebooted")?;
+    let held = Hammer::start_held(&context.kubectl, "node-rebooted-held")?;
     // The connection ends with the machine.
     let reboot = "sync; (sleep 1; echo b > /proc/sysrq-trigger) > /dev/null 2>&1 &";
     context.cluster.on_node(NODE, reboot)?;
-    eventually("the hammer's container has started again", || {
-        let pod = hammer.namespace.get(&["pod", "hammer"])?;
-        let status = &pod["status"]["containerStatuses"][0];
-        let restarts = status["restartCount"].as_u64().unwrap_or(0);
-        Ok((restarts > 0 && status["ready"] == true).then_some(()))
-    })?;
+    for hammer in [&hammer, &held] {
+        eventually("the hammer's container has started again", || {
+            let pod = hammer.namespace.get(&["pod", "hammer"])?;
+            let status = &pod["status"]["containerStatuses"][0];
+            let restarts = status["restartCount"].as_u64().unwrap_or(0);
+            Ok((restarts > 0 && status["ready"] == true).then_some(()))
+        })?;
+    }
     enforcers_are_ready(context)?;
-    let took = hammer.is_enforced(PATIENCE)?;
+    let Recovery { status, .. } = hammer.takes_a_new_rule(SOON)?;
     let enforcement = hammer.namespace.get(&["podenforcement", "hammer"])?;
     let report = &enforcement["status"]["containers"][0];
     let late = report["unprotectedMicros"].as_i64();
     println!(
-        "   status right after {:.1} s, armed {late:?} µs after the first exec",
-        took.as_secs_f32()
+        "   a change is in the status after {:.1} s; armed {late:?} µs after the first exec",
+        status.as_secs_f32()
     );
     hammer.namespace.denies("hammer", &["cat", "/etc/shadow"])?;
+    held.goes_on()?;
     // What it saw before it was armed is what the status has to admit.
     match hammer.is_right() {
         Ok(()) => Ok(()),

@@ -17,7 +17,7 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("isolation/token_reads_nothing_else", reads_nothing_else),
         Case::new("isolation/token_writes_nothing_else", writes_nothing_else),
-        Case::new("isolation/token_is_for_its_own_node", is_for_its_own_node).on(&[Layout::Two]),
+        Case::new("isolation/token_is_for_its_own_node", is_for_its_own_node).on(&[Layout::Three]),
     ]
 }
 

@@ -1,14 +1,16 @@
-//! From a policy's change to the kernel's other answer.
+//! From a policy's change to the kernel's other answer, and how long the same way takes
+//! through programs that do nothing.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use bartizan_samples::SERVE;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::samples::PROBE;
 use crate::case::{Case, Context};
 use crate::proxy::Proxy;
+use crate::relay::Relay;
 use crate::wait::{PATIENCE, eventually};
 
 const CHANGES: usize = 100;
@@ -19,51 +21,31 @@ pub(super) fn cases() -> Vec<Case> {
     vec![Case::new("latency/from_a_change_to_the_kernel", changes)]
 }
 
-/// Denies and allows by turns, and asks the kernel all the time what it says.
+/// Denies and allows by turns, and asks the kernel all the time what it says. Each change is
+/// followed by one that only passes through, whose time is the emulator's and the API's.
 fn changes(context: &Context) -> Result<()> {
     let kubectl = &context.kubectl;
     let namespace = kubectl.namespace("latency")?;
-    let flag = format!("--namespace={}", namespace.name);
-    let pod = json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": { "name": "box" },
-        "spec": {
-            "terminationGracePeriodSeconds": 0,
-            "containers": [{
-                "name": "main",
-                "image": PROBE,
-                "env": [{
-                    "name": "TABLE",
-                    "value": "caller: /caller\nfile read /etc/target -> allow\n",
-                }],
-            }],
-        },
-    });
-    namespace.apply(&pod.to_string())?;
+    namespace.apply(&pod().to_string())?;
     namespace.ready("box")?;
-    let rules = |operation: &str| {
-        json!({ "spec": {
-            "selector": {},
-            "mode": "Enforce",
-            "files": { "deny": [{ "paths": ["/etc/target"], "operations": [operation] }] },
-        }})
-    };
     let mut policy = rules("Chown");
     policy["apiVersion"] = json!("bartizan.dev/v1alpha1");
     policy["kind"] = json!("SecurityPolicy");
     policy["metadata"] = json!({ "name": "target" });
     namespace.apply(&policy.to_string())?;
+    let flag = format!("--namespace={}", namespace.name);
     let exec = [&flag, "exec", "--stdin", "box", "--", "/caller"];
     let mut caller = eventually("the pod has everything", || {
         kubectl.agent(&[&exec[..], &SERVE].concat()).map(Some)
     })?;
+    let mut relay = Relay::start(kubectl)?;
     let proxy = Proxy::start(kubectl)?;
     let path = format!(
         "/apis/bartizan.dev/v1alpha1/namespaces/{}/securitypolicies/target",
         namespace.name
     );
     let (mut written, mut asked, mut denied) = (Vec::new(), Vec::new(), Vec::new());
+    let mut alone = Vec::new();
     let changes = if context.is_long {
         CHANGES
     } else {
@@ -84,17 +66,54 @@ fn changes(context: &Context) -> Result<()> {
             ensure!(start.elapsed() < PATIENCE, "still {now} after {PATIENCE:?}");
         }
         denied.push(start.elapsed());
+        alone.push(relay.passes(&proxy, number)?);
     }
     for (what, times) in [
         ("from the request to the kernel's new answer", &mut denied),
         ("of these, until the API server has answered", &mut written),
         ("of these, asking the kernel once", &mut asked),
+        ("two programs that only watch and write", &mut alone),
     ] {
         times.sort();
         let (half, most) = (quantile(times, 50), quantile(times, 99));
         println!("    {what}: p50 {half:.1?}, p99 {most:.1?}");
     }
+    let ours = |percent| quantile(&denied, percent).saturating_sub(quantile(&alone, percent));
+    println!(
+        "    without the emulator's and the API's share: p50 {:.1?}, p99 {:.1?}",
+        ours(50),
+        ours(99)
+    );
     Ok(())
+}
+
+/// Whose answers are asked for.
+fn pod() -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": "box" },
+        "spec": {
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{
+                "name": "main",
+                "image": PROBE,
+                "env": [{
+                    "name": "TABLE",
+                    "value": "caller: /caller\nfile read /etc/target -> allow\n",
+                }],
+            }],
+        },
+    })
+}
+
+/// A policy's rules: one that denies an operation on the target.
+fn rules(operation: &str) -> Value {
+    json!({ "spec": {
+        "selector": {},
+        "mode": "Enforce",
+        "files": { "deny": [{ "paths": ["/etc/target"], "operations": [operation] }] },
+    }})
 }
 
 /// A percentile of sorted times.

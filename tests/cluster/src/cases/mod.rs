@@ -12,7 +12,7 @@ mod monitoring;
 mod nodes;
 mod nri;
 pub(crate) mod policies;
-mod samples;
+pub(crate) mod samples;
 mod startup;
 mod uninstall;
 

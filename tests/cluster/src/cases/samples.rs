@@ -22,7 +22,7 @@ use crate::kubectl::{Kubectl, condition};
 use crate::wait::{eventually, within};
 
 /// The image with the program that does operations.
-pub(super) const PROBE: &str = concat!("bartizan-probe:", env!("CARGO_PKG_VERSION"));
+pub(crate) const PROBE: &str = concat!("bartizan-probe:", env!("CARGO_PKG_VERSION"));
 const FOLDER: &str = "config/samples";
 /// Policies for the whole cluster leave its pods alone.
 const KEEPERS: &str = "kube-system";

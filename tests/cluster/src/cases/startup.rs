@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 
+use super::faults::NODE;
 use super::policies::{BUSYBOX, NO_WGET, waiting_pod};
 use crate::burst::{Burst, summary};
 use crate::case::{Case, Context, Layout};
@@ -27,6 +29,8 @@ pub(super) fn cases() -> Vec<Case> {
         )
         .on(STARTUPS),
         Case::new("startup/host_pid_pod_is_denied", host_pid).on(STARTUPS),
+        Case::new("startup/static_pod_is_denied", static_pod).on(STARTUPS),
+        Case::new("startup/container_that_starts_again_is_denied", restart).on(STARTUPS),
     ]
 }
 
@@ -164,4 +168,87 @@ fn host_pid(context: &Context) -> Result<()> {
         .to_owned();
     ensure!(first != "sleep", "it has a process namespace of its own");
     Ok(())
+}
+
+/// A static pod's file on its node, until this is dropped.
+struct StaticPod<'a> {
+    context: &'a Context,
+    file: String,
+}
+
+impl<'a> StaticPod<'a> {
+    fn write(context: &'a Context, namespace: &str) -> Result<Self> {
+        let pod = waiting_pod("static").replace("metadata:\n", &in_namespace(namespace));
+        let file = format!("/etc/kubernetes/manifests/{namespace}.yaml");
+        let write = format!("cat > {file} << 'EOF'\n{pod}EOF\n");
+        context.cluster.on_node(NODE, &write)?;
+        Ok(Self { context, file })
+    }
+}
+
+impl Drop for StaticPod<'_> {
+    fn drop(&mut self) {
+        // Without it the pod stays, and disturbs nobody.
+        let remove = format!("rm -f {}", self.file);
+        let _ = self.context.cluster.on_node(NODE, &remove);
+    }
+}
+
+fn in_namespace(namespace: &str) -> String {
+    format!("metadata:\n  namespace: {namespace}\n")
+}
+
+/// The API server knows it by another UID than the node.
+fn static_pod(context: &Context) -> Result<()> {
+    let namespace = context.kubectl.namespace("static")?;
+    namespace.apply(NO_WGET)?;
+    let _pod = StaticPod::write(context, &namespace.name)?;
+    let name = format!("static-{NODE}");
+    namespace.ready(&name)?;
+    eventually("the pod is armed", || {
+        let enforcement = namespace.get(&["podenforcement", &name])?;
+        let report = &enforcement["status"]["containers"][0];
+        Ok((report["state"] == "Armed").then_some(()))
+    })?;
+    namespace.denies(&name, &["/usr/bin/wget", "--help"])
+}
+
+/// Its first instruction is judged each time, and the status is about the last.
+fn restart(context: &Context) -> Result<()> {
+    let namespace = context.kubectl.namespace("again")?;
+    namespace.apply(NO_WGET)?;
+    // 126 is what a shell says of a program that it may not run.
+    let seconds = std::process::id() + 100_000;
+    let pod = waiting_pod("box")
+        + "      command: [sh, -c, \"/usr/bin/wget --help; echo wget $?; exec sleep "
+        + &format!("{seconds}\"]\n");
+    namespace.apply(&pod)?;
+    namespace.ready("box")?;
+    let report = || -> Result<Value> {
+        let enforcement = namespace.get(&["podenforcement", "box"])?;
+        Ok(enforcement["status"]["containers"][0].clone())
+    };
+    let first = eventually("the container is armed", || {
+        let since = report()?["since"].clone();
+        Ok((!since.is_null()).then_some(since))
+    })?;
+    let kill = format!("kill -9 $(pgrep -f '^sleep {seconds}')");
+    context.cluster.on_node(NODE, &kill)?;
+    eventually("the container has started again", || {
+        let pod = namespace.get(&["pod", "box"])?;
+        let status = &pod["status"]["containerStatuses"][0];
+        Ok((status["restartCount"] == 1 && status["ready"] == true).then_some(()))
+    })?;
+    for previous in ["--previous=true", "--previous=false"] {
+        eventually("its wget is said to be denied", || {
+            let said = namespace.run(&["logs", "box", previous])?;
+            ensure!(!said.contains("wget 0"), "it ran: {said}");
+            Ok(said.contains("wget 126").then_some(()))
+        })?;
+    }
+    eventually("the status is about the new container", || {
+        let report = report()?;
+        let micros = report["unprotectedMicros"].as_i64();
+        Ok((report["since"] != first && micros.is_some_and(|micros| micros <= 0)).then_some(()))
+    })
 }
