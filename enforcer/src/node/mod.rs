@@ -64,7 +64,7 @@ const DENIALS: usize = 64;
 
 /// Enforces until SIGINT or SIGTERM, and leaves in the kernel what is enforced.
 pub fn run(args: &Node) -> Result<u8, Failure> {
-    sys::take_small_pages();
+    sys::keep_little_memory();
     let denials = agent::denials(args.denials.as_deref())?;
     // Forks, so it comes before threads.
     let prober = Prober::start()?;

@@ -32,7 +32,7 @@ const CHECK: Duration = Duration::from_secs(2);
 
 /// Enforces until SIGINT or SIGTERM.
 pub fn run(args: &Standalone) -> Result<u8, Failure> {
-    sys::take_small_pages();
+    sys::keep_little_memory();
     for file in &args.common.files {
         files::can_be_read_again(file)?;
     }
