@@ -49,11 +49,10 @@ while :; do
 done"#;
 
 /// The pod waits for its rules, and for an enforcer that answers the runtime.
-const HOLD: &str = "\
-  annotations:
+const HOLD: &str = r#"  annotations:
     bartizan.dev/startup: Hold
-    required-plugins.noderesource.dev: '[\"bartizan\"]'
-";
+    required-plugins.noderesource.dev: '["bartizan"]'
+"#;
 
 /// After a change, how long until what it is about is so.
 pub(crate) struct Recovery {
