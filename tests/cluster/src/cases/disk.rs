@@ -19,10 +19,12 @@ impl<'a> Filling<'a> {
     fn new(context: &'a Context) -> Result<Self> {
         let filling = Self(context);
         // Room that is allocated is never written, so it costs this machine nothing. What is
-        // left of it is too little for that, and is written.
+        // left of it is too little for that, and is written, as is what others give back.
         let fill = "fallocate -l $(( $(stat -f -c '(%a - 4096) * %S' /) )) /var/filling && \
                     ! cat /dev/zero > /var/rest 2> /dev/null && \
-                    sync && ! echo word > /var/word && test ! -s /var/word";
+                    sync && ! echo word > /var/word && test ! -s /var/word && \
+                    (while test -e /var/filling; do cat /dev/zero >> /var/rest; sleep 0.1; done \
+                    > /dev/null 2>&1 &)";
         let node = &context.cluster;
         node.on_node(NODE, fill)
             .context("the node's disk can't be filled")?;
@@ -32,7 +34,7 @@ impl<'a> Filling<'a> {
 
 impl Drop for Filling<'_> {
     fn drop(&mut self) {
-        let clear = "rm -f /var/filling /var/rest /var/word";
+        let clear = "rm -f /var/filling; sleep 1; rm -f /var/rest /var/word";
         // What comes next says it if that failed.
         let _ = self.0.cluster.on_node(NODE, clear);
     }
