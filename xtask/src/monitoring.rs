@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!   tests of the crates ─► scrapes/ ─┬─► docs/metrics.md
-//!                                    └─► Prometheus ◄─ rules.yaml, queries of dashboard.json
-//!                 a cluster (live) ────► Prometheus ◄─┘
+//!                                    └─► Prometheus ◄─ rules.yaml, queries of dashboard.json,
+//!                 a cluster (live) ────► Prometheus ◄─ enforcer.yaml, operator.yaml
 //! ```
 
 mod dashboard;
 mod live;
+pub(crate) mod monitor;
 mod page;
 pub(crate) mod reference;
 mod rules;
@@ -22,6 +23,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::json;
 
 use crate::command::run_quietly;
 use crate::paths;
@@ -29,6 +31,7 @@ use crate::prometheus::{Prometheus, program};
 use crate::totals::Totals;
 use dashboard::{Query, queries};
 pub(crate) use live::check_in;
+use monitor::Monitor;
 use scrape::Program;
 
 /// How long scrapes and evaluations may take, of which there is one a second.
@@ -87,6 +90,10 @@ pub(crate) fn check() -> Result<Totals> {
     }
     let prometheus = start(&folder, &rules)?;
     checks.add("scrapes_are_understood", are_scraped(&prometheus));
+    for program in Program::ALL {
+        let check = format!("labels_of_{}", program.name());
+        checks.add(&check, have_labels(&prometheus, program));
+    }
     checks.add("rules_are_evaluated", are_evaluated(&prometheus, PATIENCE));
     for query in queries()? {
         let name = format!("dashboard/{}", query.panel);
@@ -117,25 +124,30 @@ fn start(folder: &Path, rules: &Path) -> Result<Prometheus> {
     let enforcer = ("/enforcer", Program::Enforcer.scrape()?);
     let operator = ("/operator", Program::Operator.scrape()?);
     let address = page::serve(vec![enforcer, operator])?;
-    Prometheus::start(&folder.join("prometheus"), &configuration(address, rules))
+    let configuration = configuration(address, rules)?;
+    Prometheus::start(&folder.join("prometheus"), &configuration)
 }
 
-/// What the objects in `config/monitoring` have the Prometheus Operator make.
-fn configuration(address: SocketAddr, rules: &Path) -> String {
-    let jobs = Program::ALL.map(|program| {
-        let name = program.name();
-        format!(
-            "  - job_name: bartizan-{name}\n    metrics_path: /{name}\n    honor_labels: true\n    \
-             static_configs:\n      - targets: [\"{address}\"]\n        \
-             labels: {{ node: node-a }}\n"
-        )
+/// What the objects in `config/monitoring` have the Prometheus Operator make, with a pod for
+/// each page.
+fn configuration(address: SocketAddr, rules: &Path) -> Result<String> {
+    let mut jobs = Vec::new();
+    for program in Program::ALL {
+        let monitor = Monitor::of(program)?;
+        let pod = monitor.pod("pod-a", "node-a");
+        let (_, labels) = monitor.finds(&pod).context("its pod is not found")?;
+        let mut job = monitor.scrape_config()?;
+        job["metrics_path"] = json!(format!("/{}", program.name()));
+        job["static_configs"] = json!([{ "targets": [address], "labels": labels }]);
+        jobs.push(job);
+    }
+    // JSON is YAML.
+    let configuration = json!({
+        "global": { "scrape_interval": "1s", "evaluation_interval": "1s" },
+        "rule_files": [rules],
+        "scrape_configs": jobs,
     });
-    format!(
-        "global: {{ scrape_interval: 1s, evaluation_interval: 1s }}\n\
-         rule_files: [{}]\nscrape_configs:\n{}",
-        rules.display(),
-        jobs.concat()
-    )
+    Ok(configuration.to_string())
 }
 
 /// Both pages are taken in full, and a few times so that there are rates.
@@ -174,6 +186,36 @@ fn series(prometheus: &Prometheus, program: Program) -> Result<BTreeSet<String>>
     names
         .map(|name| name.context("a series without a name"))
         .collect()
+}
+
+/// What alerts and the dashboard take for granted: series keep the labels that the program
+/// gives them, and the enforcer's have its node's name.
+fn have_labels(prometheus: &Prometheus, program: Program) -> Result<()> {
+    for sample in prometheus.query(&format!("{{{}}}", job(program)))? {
+        let renamed = sample
+            .metric
+            .keys()
+            .find(|label| label.starts_with("exported_"));
+        if let Some(label) = renamed {
+            bail!("{:?} lacks `honorLabels: true`: {label}", sample.metric);
+        }
+    }
+    let targets = prometheus.api("targets?state=active")?;
+    let targets = targets["activeTargets"].as_array().into_iter().flatten();
+    let name = format!("bartizan-{}", program.name());
+    let own: Vec<_> = targets
+        .filter(|target| target["labels"]["job"] == name)
+        .collect();
+    ensure!(!own.is_empty(), "there is no target of {name}");
+    for target in own.into_iter().filter(|_| program == Program::Enforcer) {
+        let (node, known) = (&target["labels"]["node"], &target["discoveredLabels"]);
+        let on = &known["__meta_kubernetes_pod_node_name"];
+        ensure!(
+            node.is_string() && node == on,
+            "the label `node` is {node} on {on}"
+        );
+    }
+    Ok(())
 }
 
 /// No rule fails on real series.

@@ -99,6 +99,7 @@ pub(super) struct Publisher(Recorder);
 
 impl Publisher {
     pub(super) fn new(client: Client, node: String) -> Self {
+        // `config/deploy/enforcer-rbac.yaml` lets no other pair through.
         let reporter = Reporter {
             controller: "bartizan-enforcer".to_owned(),
             instance: Some(node),

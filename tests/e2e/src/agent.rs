@@ -44,6 +44,17 @@ impl<'a> Place<'a> {
         self.context.scratch.join("state")
     }
 
+    /// How many objects the local copy has. What is being written has another ending.
+    pub(crate) fn copied(&self) -> Result<usize> {
+        let mut count = 0;
+        for kind in ["pods", "rulemaps"] {
+            for file in fs::read_dir(self.state().join("v1").join(kind))? {
+                count += usize::from(file?.path().extension().is_some_and(|it| it == "json"));
+            }
+        }
+        Ok(count)
+    }
+
     /// Starts an agent, which needs a while until it enforces.
     pub(crate) fn start(&self) -> Result<Agent> {
         let log = self.context.scratch.join("log");

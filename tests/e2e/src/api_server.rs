@@ -77,12 +77,18 @@ impl ApiServer {
         let path = self.folder.join(kind).join(format!("{name}.json"));
         Ok(fs::remove_file(path)?)
     }
+
+    /// Ends it: from now on nobody answers there.
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
 }
 
 impl Drop for ApiServer {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.stop();
     }
 }
 

@@ -12,7 +12,7 @@ use anyhow::{Result, ensure};
 
 use super::dashboard::{Query, queries};
 use super::scrape::{Program, mentioned};
-use super::{Checks, are_evaluated, is_scraped, series};
+use super::{Checks, are_evaluated, have_labels, is_scraped, series};
 use crate::cluster::Running;
 use crate::prometheus::Prometheus;
 use crate::totals::Totals;
@@ -64,6 +64,9 @@ pub(crate) fn check_in(cluster: &Running) -> Result<Totals> {
             };
             checks.eventually(&check, &one, deadline, found);
         }
+        // By now there are all series that could lose a label.
+        let check = format!("cluster/labels_of_{}", program.name());
+        checks.add(&check, have_labels(&prometheus, program));
     }
     let evaluated = are_evaluated(&prometheus, rest());
     checks.add("cluster/rules_are_evaluated", evaluated);

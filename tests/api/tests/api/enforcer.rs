@@ -5,8 +5,9 @@ use bartizan_api_tests::deployment::{ENFORCER, NAMESPACE};
 use bartizan_api_tests::{Access, Cluster, Setup, eventually, pods, run};
 use bartizan_crds::PodEnforcement;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, Patch, PatchParams};
-use serde_json::json;
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
 
 /// Enforcements of pods on two nodes, and of one that is on none.
 const ENFORCEMENTS: &str = "\
@@ -87,17 +88,97 @@ fn an_enforcer_writes_of_its_own_nodes_pods_alone() {
             (&enforcer, "nobodys"),
             (&stolen, "mine"),
         ] {
-            let refused = write(access, name).await.err();
-            let refused = refused.with_context(|| format!("{name} was written"))?;
-            ensure!(
-                refused
-                    .to_string()
-                    .contains("an enforcer writes only of pods of its own node"),
-                "{refused}"
-            );
+            let written = write(access, name).await;
+            refused(written, "an enforcer writes only of pods of its own node").context(name)?;
         }
         write(&enforcer, "mine").await.context("its own")?;
         Ok(())
+    });
+}
+
+/// Fails unless something was refused for a reason.
+fn refused<T>(result: Result<T, kube::Error>, reason: &str) -> Result<()> {
+    let error = result.err().context("it was accepted")?;
+    ensure!(error.to_string().contains(reason), "{error}");
+    Ok(())
+}
+
+/// Events of everybody's in a namespace.
+fn events(access: &Access) -> Api<Event> {
+    Api::namespaced(access.client.clone(), "default")
+}
+
+/// Creates an event as the enforcer of `instance` does, with some fields changed; its name.
+async fn report(access: &Access, instance: &str, other: Value) -> Result<String, kube::Error> {
+    let mut event = json!({
+        "metadata": { "generateName": "web-" },
+        "eventTime": "2026-01-01T00:00:00.000000Z",
+        "reportingController": "bartizan-enforcer",
+        "reportingInstance": instance,
+        "action": "Exec",
+        "reason": "PolicyDenied",
+        "type": "Warning",
+        "regarding": { "apiVersion": "v1", "kind": "Pod", "namespace": "default", "name": "web" },
+    });
+    for (field, value) in other.as_object().into_iter().flatten() {
+        event[field] = value.clone();
+    }
+    let event = serde_json::from_value(event).map_err(kube::Error::SerdeError)?;
+    let made = events(access).create(&PostParams::default(), &event).await;
+    made.map(|event| event.metadata.name.unwrap_or_default())
+}
+
+/// Counts an event once more, as the enforcer does.
+async fn repeat(access: &Access, name: &str) -> Result<(), kube::Error> {
+    let again = json!({
+        "series": { "count": 2, "lastObservedTime": "2026-01-01T00:01:00.000000Z" },
+    });
+    events(access)
+        .patch(name, &PatchParams::default(), &Patch::Merge(&again))
+        .await
+        .map(|_| ())
+}
+
+#[test]
+fn an_enforcer_writes_events_in_its_own_name_alone() {
+    const NOT_ITS_OWN: &str = "an enforcer writes only events that are from its own node";
+    run(Setup::default(), async |cluster| {
+        let (enforcer, stolen) = enforcer(cluster).await?;
+        eventually("events are protected", async || {
+            let made = report(&enforcer, "node-b", json!({})).await;
+            Ok(refused(made, NOT_ITS_OWN).is_ok().then_some(()))
+        })
+        .await?;
+        let kubelet = json!({ "reportingController": "kubelet" });
+        for (access, instance, other) in [
+            (&enforcer, "node-b", json!({})),
+            (&enforcer, "node-a", kubelet.clone()),
+            (&stolen, "node-a", json!({})),
+        ] {
+            let said = format!("{instance:?}, {other}");
+            let made = report(access, instance, other).await;
+            refused(made, NOT_ITS_OWN).context(said)?;
+        }
+        // Outside of all namespaces, where events are in the namespace `default`.
+        let node = json!({ "regarding": { "apiVersion": "v1", "kind": "Node", "name": "node-a" } });
+        for other in [node, json!({ "regarding": null })] {
+            let said = other.to_string();
+            let made = report(&enforcer, "node-a", other).await;
+            refused(made, "an enforcer writes only events about pods").context(said)?;
+        }
+
+        // Written by whom they say; the administrator may say anything.
+        let admin = cluster.admin();
+        for (instance, other) in [("node-b", json!({})), ("node-a", kubelet)] {
+            let said = format!("{instance}, {other}");
+            let theirs = report(admin, instance, other).await?;
+            let patched = repeat(&enforcer, &theirs).await;
+            refused(patched, NOT_ITS_OWN).context(said)?;
+        }
+        let own = report(&enforcer, "node-a", json!({})).await;
+        let own = own.context("its own")?;
+        repeat(&enforcer, &own).await.context("its own, again")?;
+        refused(repeat(&stolen, &own).await, NOT_ITS_OWN).context("without a node")
     });
 }
 

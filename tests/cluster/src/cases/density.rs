@@ -1,6 +1,7 @@
 //! What the enforcer takes on a node that is full of pods.
 
 use std::fmt::Write as _;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,9 @@ const MEASURED: Duration = Duration::from_mins(1);
 const PACE: Duration = Duration::from_secs(1);
 /// Of the clock in /proc, on every Linux that we know.
 const TICKS: f64 = 100.0;
+
+/// Little but system calls; says last how long it took: `..., 0.25 s, 1.2 MB/s`.
+const CALLS: &str = "LC_ALL=C dd if=/dev/zero of=/dev/null bs=1 count=200000 2>&1 | tail -n 1";
 
 pub(super) fn cases() -> Vec<Case> {
     vec![Case::new("density/many_pods", many_pods).long()]
@@ -60,6 +64,12 @@ fn many_pods(context: &Context) -> Result<()> {
     thread::sleep(MEASURED);
     let idle = Reading::take(context)?;
     println!("   idle: {}", idle.since(&before));
+    let times = slowdown(context)?;
+    println!(
+        "   a processor of the node is at least {times:.1} times slower than one of this machine: \
+         idle, {:.2} % of one of those",
+        idle.percent(&before) / times
+    );
     let changed = churn(&namespace)?;
     let after = Reading::take(context)?;
     println!("   {changed} new pods: {}", after.since(&idle));
@@ -123,6 +133,32 @@ fn churn(namespace: &Namespace<'_>) -> Result<usize> {
     Ok(changed)
 }
 
+/// How much longer system calls take on the node than here. What is no system call suffers
+/// more from emulation, so this is the least that it takes of the processor.
+fn slowdown(context: &Context) -> Result<f64> {
+    let on_node = || context.cluster.on_node(NODE, CALLS);
+    let here = || -> Result<String> {
+        let calls = Command::new("sh").args(["-c", CALLS]).output()?;
+        Ok(String::from_utf8(calls.stdout)?)
+    };
+    Ok(least(on_node)? / least(here)?)
+}
+
+/// The shortest time that a few runs say they took, in seconds.
+fn least(run: impl Fn() -> Result<String>) -> Result<f64> {
+    let mut least = f64::INFINITY;
+    for _ in 0..3 {
+        let said = run()?;
+        let seconds = said
+            .rsplit(", ")
+            .nth(1)
+            .and_then(|text| text.strip_suffix(" s"));
+        let seconds = seconds.with_context(|| format!("no time: {said}"))?;
+        least = least.min(seconds.parse()?);
+    }
+    Ok(least)
+}
+
 /// What the enforcer has taken so far.
 struct Reading {
     /// The node's clock, in seconds.
@@ -161,6 +197,11 @@ impl Reading {
         })
     }
 
+    /// Of a processor, since then.
+    fn percent(&self, before: &Self) -> f64 {
+        (self.used - before.used) / (self.at - before.at) * 100.0
+    }
+
     /// In words.
     fn since(&self, before: &Self) -> String {
         format!(
@@ -168,7 +209,7 @@ impl Reading {
              processor",
             self.resident_mib,
             self.own_mib,
-            (self.used - before.used) / (self.at - before.at) * 100.0,
+            self.percent(before),
         )
     }
 }

@@ -4,6 +4,8 @@
 //! Processes of a pod do denied and allowed operations all the time. Whatever happens to the
 //! enforcer, none that is denied gets through, and none that is allowed is denied.
 
+mod reboot;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -64,6 +66,10 @@ pub(super) fn cases() -> Vec<Case> {
             from_start_to_end(context, SOAK_ROUNDS)
         }),
         Case::new("survival/another_version_replaces_without_a_gap", upgraded),
+        Case::new(
+            "survival/without_an_api_server_the_copy_is_enforced",
+            reboot::without_an_api_server,
+        ),
     ];
     cases
         .into_iter()
