@@ -48,5 +48,5 @@ fn is_enforced(container: &mut Container) -> Result<()> {
     expect(container, DENIED, "13")?;
     expect(container, "file read /data/open", "0")?;
     expect(container, "exec /bin/other", "13")?;
-    expect(container, "connect tcp 127.0.0.2:9", "13")
+    expect(container, "connect tcp 127.0.0.2:9", "1")
 }
