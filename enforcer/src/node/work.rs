@@ -198,6 +198,8 @@ impl Work {
             }
         }
         tracing::info!("ending: what is enforced stays enforced");
+        // The next enforcer may have nothing else.
+        self.copies.flush();
         self.hands.finish();
         Ok(())
     }
