@@ -7,6 +7,7 @@ pub(crate) use toolchain::Toolchain;
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -35,6 +36,11 @@ pub(crate) struct Build {
 impl Build {
     /// Compiles, links and returns the path of the object.
     pub(crate) fn run(&self) -> Result<PathBuf> {
+        // What is built in the background needs it as well.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _one = ONE_AT_A_TIME
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let toolchain = Toolchain::find_or_install()?;
         let linker = setup::bpf_linker()?;
         say(format!(
@@ -83,7 +89,7 @@ impl Build {
         if fs::read(&object).is_ok_and(|before| before == program) {
             return Ok(object);
         }
-        // Whoever reads it meanwhile gets all of one.
+        // A compiler that embeds it may be at work.
         let new = object.with_extension("new");
         fs::write(&new, program).with_context(|| format!("can't write {}", new.display()))?;
         fs::rename(&new, &object).with_context(|| format!("can't write {}", object.display()))?;

@@ -36,7 +36,7 @@ pub(crate) struct Suite {
 /// A part of the suite: a name and what it does.
 type Step = (&'static str, fn() -> Result<Totals>);
 
-/// They need nothing but compilers.
+/// They take minutes where nothing has been built.
 const QUICK: [Step; 8] = [
     ("formatting", formatting),
     ("lockfiles", lockfiles),
