@@ -38,9 +38,7 @@ impl Build {
     pub(crate) fn run(&self) -> Result<PathBuf> {
         // What is built in the background needs it as well.
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-        let _one = ONE_AT_A_TIME
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let toolchain = Toolchain::find_or_install()?;
         let linker = setup::bpf_linker()?;
         say(format!(
