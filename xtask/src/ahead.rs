@@ -1,10 +1,9 @@
 //! What later steps need, built while earlier ones run: programs that are optimised as a
 //! whole keep one processor busy for minutes, and downloads none.
 
-use std::panic;
 use std::thread::{self, JoinHandle};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::command::say;
 
@@ -30,6 +29,6 @@ impl Ahead {
             say(format!("waiting for {}", self.what));
         }
         let result = self.work.join();
-        result.unwrap_or_else(|payload| panic::resume_unwind(payload))
+        result.unwrap_or_else(|_| bail!("{} ended with a panic", self.what))
     }
 }

@@ -120,11 +120,13 @@ impl ClusterTest {
 
     fn in_layout(&self, layout: Layout, archives: &[PathBuf]) -> Result<Totals> {
         let kernel = self.kernel.unwrap_or(KernelLine::V6_12);
-        let cluster = match Running::find(&layout.cluster())? {
-            Some(kept) => kept,
-            None => layout.up(kernel, self.long).boot(&layout.cluster())?,
+        let (cluster, is_new) = match Running::find(&layout.cluster())? {
+            Some(kept) => (kept, false),
+            None => (layout.up(kernel, self.long).boot(&layout.cluster())?, true),
         };
-        let result = self.test_in(&cluster, layout, archives);
+        let is_whole = self.filter.is_empty() && self.except.is_none();
+        let shown = is_new && is_whole && layout == Layout::Plain;
+        let result = self.test_in(&cluster, layout, archives, shown);
         if !result.as_ref().is_ok_and(|totals| totals.failed == 0) {
             say(format!("logs: {}", cluster.keep_logs()?.display()));
         }
@@ -134,12 +136,18 @@ impl ClusterTest {
         result
     }
 
-    fn test_in(&self, cluster: &Running, layout: Layout, archives: &[PathBuf]) -> Result<Totals> {
+    /// `shown`: with the demo first.
+    fn test_in(
+        &self,
+        cluster: &Running,
+        layout: Layout,
+        archives: &[PathBuf],
+        shown: bool,
+    ) -> Result<Totals> {
         cluster.load(archives)?;
         let mut totals = Totals::default();
-        let is_whole = self.filter.is_empty() && self.except.is_none();
-        if layout == Layout::Plain && is_whole && !self.keep {
-            totals.add(demo(cluster)?);
+        if shown {
+            totals.add(demo_case(cluster));
         }
         let xtask = std::env::current_exe().context("can't find this program")?;
         let mut tests = cargo();
@@ -160,23 +168,33 @@ impl ClusterTest {
 }
 
 /// The commands that documentation shows, in a cluster that has nothing yet; as one case.
-fn demo(cluster: &Running) -> Result<Totals> {
+fn demo_case(cluster: &Running) -> Totals {
+    let start = Instant::now();
+    let shown = demo(cluster);
+    let took = start.elapsed().as_secs_f32();
+    let mut totals = Totals::default();
+    match shown {
+        Ok(()) => {
+            println!("ok demo ({took:.1} s)");
+            totals.passed = 1;
+        }
+        Err(error) => {
+            println!("FAIL demo ({took:.1} s): {error:#}");
+            totals.failed = 1;
+        }
+    }
+    totals
+}
+
+fn demo(cluster: &Running) -> Result<()> {
     cluster.load(&Image::build_all(&[Image::Nginx])?)?;
     let shown = demo::show_in(cluster);
     let mut clear = Command::new(cluster.kubectl()?);
-    clear.env("KUBECONFIG", cluster.kubeconfig());
-    run_quietly(clear.args(["delete", "namespace", demo::NAMESPACE]))?;
-    Ok(match shown {
-        Ok(()) => Totals {
-            passed: 1,
-            ..Totals::default()
-        },
-        Err(error) => {
-            println!("FAIL the demo: {error:#}");
-            Totals {
-                failed: 1,
-                ..Totals::default()
-            }
-        }
-    })
+    clear.env("KUBECONFIG", cluster.kubeconfig()).args([
+        "delete",
+        "namespace",
+        "--ignore-not-found",
+        demo::NAMESPACE,
+    ]);
+    shown.and(run_quietly(&mut clear))
 }

@@ -61,7 +61,8 @@ impl Build {
         toolchain.select(&mut cargo);
         cargo
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join(SEPARATOR))
-            .args(["build", "--quiet", "--package", PACKAGE, "--bin", PROGRAM])
+            .args(["build", "--locked", "--quiet"])
+            .args(["--package", PACKAGE, "--bin", PROGRAM])
             .args([
                 "--target",
                 TARGET,

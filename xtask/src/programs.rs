@@ -69,7 +69,7 @@ fn build_static(packages: &[&str]) -> Result<PathBuf> {
     build
         // `--target` keeps these flags away from build scripts and macros.
         .env("CARGO_ENCODED_RUSTFLAGS", STATIC)
-        .args(["build", "--quiet", "--bins", "--target", TARGET])
+        .args(["build", "--locked", "--quiet", "--bins", "--target", TARGET])
         .args(["--profile", "guest", "--target-dir"])
         .arg(&target);
     for package in packages {

@@ -163,6 +163,7 @@ impl<'a> Hammer<'a> {
             Ok((is_new && status["enforced"] == "1/1").then_some(()))
         })?;
         let status = start.elapsed();
+        ensure!(status <= patience, "the status took {status:?}");
         eventually("the new rule denies", || {
             let said = self.namespace.exec("hammer", &["cat", "/etc/group"])?;
             Ok(said.is_denied().then_some(()))

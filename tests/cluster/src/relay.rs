@@ -2,15 +2,18 @@
 //! (tests/relay).
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, ChildStdout};
+use std::process::Child;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use crate::cases::samples::PROBE;
 use crate::kubectl::{Kubectl, Namespace};
 use crate::proxy::Proxy;
+use crate::wait::PATIENCE;
 
 /// What its pod may do: read and write config maps, and run.
 const DOCUMENTS: &str = "\
@@ -46,7 +49,7 @@ subjects:
 /// Two programs on a node, the second of which tells what has arrived; ends when dropped.
 pub(crate) struct Relay<'a> {
     namespace: Namespace<'a>,
-    told: BufReader<ChildStdout>,
+    told: Receiver<String>,
     child: Child,
 }
 
@@ -73,10 +76,17 @@ impl<'a> Relay<'a> {
         let flag = format!("--namespace={}", namespace.name);
         let exec = [&flag, "exec", "relay", "--", "/relay", "tell", "second"];
         let mut child = kubectl.spawn(&exec)?;
-        let told = child.stdout.take().context("no standard output")?;
-        let mut relay = Self {
+        let lines = BufReader::new(child.stdout.take().context("no standard output")?).lines();
+        let (sender, told) = mpsc::channel();
+        // It ends with the child.
+        thread::spawn(move || {
+            lines
+                .map_while(Result::ok)
+                .try_for_each(|line| sender.send(line))
+        });
+        let relay = Self {
             namespace,
-            told: BufReader::new(told),
+            told,
             child,
         };
         relay.tells("start")?;
@@ -84,7 +94,7 @@ impl<'a> Relay<'a> {
     }
 
     /// Sends a number; how long it took to arrive.
-    pub(crate) fn passes(&mut self, proxy: &Proxy, number: usize) -> Result<Duration> {
+    pub(crate) fn passes(&self, proxy: &Proxy, number: usize) -> Result<Duration> {
         let path = format!(
             "/api/v1/namespaces/{}/configmaps/first",
             self.namespace.name
@@ -96,15 +106,13 @@ impl<'a> Relay<'a> {
         Ok(start.elapsed())
     }
 
-    fn tells(&mut self, value: &str) -> Result<()> {
-        let mut line = String::new();
-        while line.trim() != value {
-            line.clear();
-            if self.told.read_line(&mut line)? == 0 {
-                bail!("the relay has ended");
+    fn tells(&self, value: &str) -> Result<()> {
+        loop {
+            let line = self.told.recv_timeout(PATIENCE);
+            if line.context("the relay tells nothing")? == value {
+                return Ok(());
             }
         }
-        Ok(())
     }
 }
 

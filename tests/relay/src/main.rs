@@ -69,11 +69,13 @@ async fn tell(api: Api<ConfigMap>, name: &str) -> Result<()> {
 /// The values that a config map has, from the one that it has now on.
 fn values(api: Api<ConfigMap>, name: &str) -> impl Stream<Item = Result<String>> {
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let objects = watcher(api, config).applied_objects();
-    objects.map(|object| {
-        let object = object?;
-        let value = object.data.as_ref().and_then(|data| data.get(KEY));
-        let value = value.with_context(|| format!("{} has no {KEY}", object.name_any()))?;
-        Ok(value.clone())
-    })
+    // A watch that fails is begun again.
+    let objects = watcher(api, config).default_backoff().applied_objects();
+    objects
+        .filter_map(async |object| object.ok())
+        .map(|object| {
+            let value = object.data.as_ref().and_then(|data| data.get(KEY));
+            let value = value.with_context(|| format!("{} has no {KEY}", object.name_any()))?;
+            Ok(value.clone())
+        })
 }

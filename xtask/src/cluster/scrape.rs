@@ -46,11 +46,12 @@ pub(super) fn start(folder: &Folder) -> Result<Prometheus> {
     let rules = folder.file("prometheus-rules.yaml");
     write_rules(&rules)?;
     let user = &config["users"][0]["user"];
+    // Gone with the Prometheus.
+    let own = folder.file("prometheus");
     let (mut targets, mut jobs) = (Vec::new(), Vec::new());
     for program in Program::ALL {
         let monitor = Monitor::of(program)?;
-        let file = folder.file(&format!("prometheus-{}.json", program.name()));
-        fs::write(&file, "[]").with_context(|| format!("can't write {}", file.display()))?;
+        let file = own.join(format!("targets-{}.json", program.name()));
         let mut job = monitor.scrape_config()?;
         job["scheme"] = json!("https");
         job["tls_config"] = json!({
@@ -70,11 +71,14 @@ pub(super) fn start(folder: &Folder) -> Result<Prometheus> {
         "rule_files": [rules],
         "scrape_configs": jobs,
     });
-    let prometheus = Prometheus::start(&folder.file("prometheus"), &configuration.to_string())?;
+    let prometheus = Prometheus::start(&own, &configuration.to_string())?;
+    for of_program in &targets {
+        replace(&of_program.file, &json!([]))?;
+    }
     let mut kubectl = kubectl_command(folder)?;
     let namespace = format!("--namespace={NAMESPACE}");
     kubectl.args([&namespace, "get", "pods", "--output=json"]);
-    // It ends with this program, or when the cluster's folder is gone.
+    // It ends with the Prometheus, when the targets are gone.
     thread::spawn(move || while tell(&mut kubectl, &server, &targets).is_ok() {});
     Ok(prometheus)
 }

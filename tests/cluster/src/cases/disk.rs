@@ -23,8 +23,9 @@ impl<'a> Filling<'a> {
         let fill = "fallocate -l $(( $(stat -f -c '(%a - 4096) * %S' /) )) /var/filling && \
                     ! cat /dev/zero > /var/rest 2> /dev/null && \
                     sync && ! echo word > /var/word && test ! -s /var/word && \
-                    (while test -e /var/filling; do cat /dev/zero >> /var/rest; sleep 0.1; done \
-                    > /dev/null 2>&1 &)";
+                    touch /run/filling /run/filled && \
+                    ((while test -e /run/filling; do cat /dev/zero >> /var/rest; sleep 0.1; \
+                    done; rm -f /run/filled) > /dev/null 2>&1 &)";
         let node = &context.cluster;
         node.on_node(NODE, fill)
             .context("the node's disk can't be filled")?;
@@ -34,7 +35,9 @@ impl<'a> Filling<'a> {
 
 impl Drop for Filling<'_> {
     fn drop(&mut self) {
-        let clear = "rm -f /var/filling; sleep 1; rm -f /var/rest /var/word";
+        // Not before the filling has ended, which would fill what is given back.
+        let clear = "rm -f /run/filling; while test -e /run/filled; do sleep 0.1; done; \
+                     rm -f /var/filling /var/rest /var/word";
         // What comes next says it if that failed.
         let _ = self.0.cluster.on_node(NODE, clear);
     }

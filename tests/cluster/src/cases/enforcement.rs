@@ -1,5 +1,8 @@
 //! Policies in the kernel of the node, as processes in pods meet them.
 
+use std::thread;
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
@@ -11,6 +14,9 @@ use crate::wait::eventually;
 
 /// Answers without any network.
 pub(super) const WGET: [&str; 2] = ["/usr/bin/wget", "--help"];
+
+/// In which an event would come that must not.
+const ANOTHER: Duration = Duration::from_secs(5);
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -97,6 +103,8 @@ fn is_reported(context: &Context, namespace: &Namespace<'_>) -> Result<()> {
         "it doesn't name policy and rule: {message}"
     );
     namespace.denies("box", &WGET)?;
+    // Another would be there by now.
+    thread::sleep(ANOTHER);
     let all = events()?;
     ensure!(all.len() == 1, "{} events of one rule: {all:?}", all.len());
     Ok(())
