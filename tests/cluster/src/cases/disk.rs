@@ -24,7 +24,7 @@ impl<'a> Filling<'a> {
                     ! cat /dev/zero > /var/rest 2> /dev/null && \
                     sync && ! echo word > /var/word && test ! -s /var/word && \
                     touch /run/filling /run/filled && \
-                    ((while test -e /run/filling; do cat /dev/zero >> /var/rest; sleep 0.1; \
+                    ( (while test -e /run/filling; do cat /dev/zero >> /var/rest; sleep 0.1; \
                     done; rm -f /run/filled) > /dev/null 2>&1 &)";
         let node = &context.cluster;
         node.on_node(NODE, fill)
