@@ -87,8 +87,9 @@ pub(super) const STEPS: &[Step] = &[
         &["Welcome to nginx!"],
     ),
     step(
-        "",
-        "kubectl -n shop get securitypolicies,podenforcements",
+        "Its status, once the operator has heard of both pods.",
+        "kubectl -n shop wait securitypolicy/web-lockdown --for=jsonpath='{.status.enforced}'=2/2 --timeout=2m && \
+         kubectl -n shop get securitypolicies,podenforcements",
         &["web-lockdown", "Enforce", "2/2"],
     ),
     Step {
