@@ -50,6 +50,13 @@ fn until_they_fit(context: &Context) -> Result<()> {
     // Nothing is selected yet, so the webhook finds nothing wrong with the two together.
     namespace.apply(&half("many", "Report", false))?;
     namespace.apply(&half("no-downloads", "Hold", true))?;
+    // An operator that still reads so many rules is later than the container.
+    for policy in ["many", "no-downloads"] {
+        eventually("the policy is accepted", || {
+            let policy = namespace.get(&["securitypolicy", policy])?;
+            Ok((condition(&policy, "Accepted") == Some("True")).then_some(()))
+        })?;
+    }
     namespace.apply(&waiting_pod("box"))?;
     waits(&namespace, "Withheld")?;
     let report = eventually("the PodEnforcement says what it waits for", || {
