@@ -146,6 +146,16 @@ impl Kubectl {
         Ok(pod.to_owned())
     }
 
+    /// What the enforcer on a node has logged, as far as it is JSON.
+    pub(crate) fn enforcer_log(&self, node: &str) -> Result<Vec<Value>> {
+        let enforcer = self.enforcer(node)?;
+        let logs = self.run(&["--namespace=bartizan-system", "logs", &enforcer])?;
+        let lines = logs.lines();
+        Ok(lines
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect())
+    }
+
     /// Makes a namespace whose name ends in a number, so that no two runs share one.
     pub(crate) fn namespace(&self, name: &str) -> Result<Namespace<'_>> {
         let name = format!("{name}-{}", std::process::id());

@@ -69,13 +69,7 @@ fn exec_is_denied(context: &Context) -> Result<()> {
 fn is_reported(context: &Context, namespace: &Namespace<'_>) -> Result<()> {
     namespace.denies("box", &WGET)?;
     let line = eventually("the denial is in the log", || {
-        let enforcer = context.kubectl.enforcer(NODE)?;
-        let logs = context
-            .kubectl
-            .run(&["--namespace=bartizan-system", "logs", &enforcer])?;
-        let mut lines = logs
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut lines = context.kubectl.enforcer_log(NODE)?.into_iter();
         Ok(lines.find(|line| line["namespace"] == namespace.name && line["verdict"] == "deny"))
     })?;
     for (field, value) in [

@@ -263,12 +263,8 @@ impl Sample {
 
     /// What the node's enforcer has reported of the pod.
     fn reported(&self, kubectl: &Kubectl) -> Result<Vec<Denial>> {
-        let enforcer = kubectl.enforcer("node-1")?;
-        let logs = kubectl.run(&["--namespace=bartizan-system", "logs", &enforcer])?;
-        let lines = logs
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok());
-        let own = lines.filter(|line: &Value| {
+        let lines = kubectl.enforcer_log("node-1")?.into_iter();
+        let own = lines.filter(|line| {
             line["namespace"] == self.namespace.as_str() && line["pod"] == self.name.as_str()
         });
         let denials = own.filter(|line| line["verdict"].is_string());
