@@ -139,22 +139,24 @@ impl<'a> Hammer<'a> {
         Ok(said.stdout)
     }
 
+    /// Has a file that may not be read, beside those that it tries.
+    pub(crate) fn denies_also(&self, file: &str) -> Result<()> {
+        let rule = format!(
+            "spec:\n  files:\n    deny:\n      - paths: [/etc/shadow, {file}]\n        \
+             operations: [Read]\n"
+        );
+        let patch = ["patch", "securitypolicy", "hammered", "--type=merge", "-p"];
+        self.namespace
+            .run(&[&patch[..], &[&rule]].concat())
+            .map(|_| ())
+    }
+
     /// Adds a rule, and waits until the status is about it, at most `patience`, and the kernel
     /// has it.
     pub(crate) fn takes_a_new_rule(&self, patience: Duration) -> Result<Recovery> {
-        let rule = "spec:\n  files:\n    deny:\n      - paths: [/etc/shadow]\n        operations: \
-                    [Read]\n      - paths: [/etc/group]\n        operations: [Read]\n";
         let start = Instant::now();
-        let patch = [
-            "patch",
-            "securitypolicy",
-            "hammered",
-            "--type=merge",
-            "-p",
-            rule,
-        ];
         eventually("the new rule is accepted", || {
-            self.namespace.run(&patch).map(Some)
+            self.denies_also("/etc/group").map(Some)
         })?;
         within(patience, "the status is about the new rule", || {
             let policy = self.namespace.get(&["securitypolicy", "hammered"])?;
