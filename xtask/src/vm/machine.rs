@@ -12,7 +12,7 @@ use super::Image;
 use super::channel::{Channel, Collected, Copier};
 use super::folder::{RunFolder, explain};
 use super::process::{Ended, Running};
-use crate::setup::{self, Kernel, QEMU};
+use crate::setup::{self, Kernel, PROCESSOR, QEMU};
 
 /// How guest time passes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -135,7 +135,7 @@ impl Machine {
             "none",
             "-no-reboot",
         ]);
-        command.args(["-cpu", "max", "-m", &memory.to_string()]);
+        command.args(["-cpu", PROCESSOR, "-m", &memory.to_string()]);
         match self.timing {
             Timing::Parallel => {
                 let processors = self.processors.to_string();
