@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::faults::{NODE, recovers};
 use crate::case::{Case, Context};
-use crate::hammer::Hammer;
+use crate::hammer::{DENIALS, Hammer};
 use crate::metrics::Metrics;
 use crate::wait::eventually;
 
@@ -18,17 +18,21 @@ struct Filling<'a>(&'a Context);
 impl<'a> Filling<'a> {
     fn new(context: &'a Context) -> Result<Self> {
         let filling = Self(context);
+        let node = &context.cluster;
         // Room that is allocated is never written, so it costs this machine nothing. What is
         // left of it is too little for that, and is written, as is what others give back.
         let fill = "fallocate -l $(( $(stat -f -c '(%a - 4096) * %S' /) )) /var/filling && \
-                    ! cat /dev/zero > /var/rest 2> /dev/null && \
-                    sync && ! echo word > /var/word && test ! -s /var/word && \
                     touch /run/filling /run/filled && \
                     ( (while test -e /run/filling; do cat /dev/zero >> /var/rest; sleep 0.1; \
                     done; rm -f /run/filled) > /dev/null 2>&1 &)";
-        let node = &context.cluster;
         node.on_node(NODE, fill)
             .context("the node's disk can't be filled")?;
+        eventually("the node's disk is full", || {
+            let write = "rm -f /var/word; sync; sleep 1; echo word > /var/word; \
+                         test -s /var/word && echo room";
+            let said = node.on_node(NODE, &format!("{{ {write}; }} 2> /dev/null; true"))?;
+            Ok(said.is_empty().then_some(()))
+        })?;
         Ok(filling)
     }
 }
@@ -71,9 +75,9 @@ fn is_full(context: &Context) -> Result<()> {
     let denied = denials(context, &hammer.namespace.name)? - denied;
     println!("   {rounds} rounds, {denied} denials counted");
     #[expect(clippy::cast_precision_loss, reason = "it is small")]
-    let least = rounds as f64;
-    // Each round has two; the first may have had its own before.
-    ensure!(denied >= 2.0 * (least - 1.0), "denials were lost");
+    let least = (DENIALS * rounds.saturating_sub(1)) as f64;
+    // The first round may have had its own before.
+    ensure!(denied >= least, "denials were lost");
     let mut changes = 0;
     let mut newest = "/etc/group".to_owned();
     eventually("the copy is said to be out of date", || {
