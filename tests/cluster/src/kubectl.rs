@@ -164,8 +164,7 @@ impl Kubectl {
             kubectl: self,
             name,
         };
-        // Without it, pods are refused. The controller that makes it comes back up to a minute
-        // after an API server that was away.
+        // Without it, pods are refused.
         eventually("the namespace has its service account", || {
             namespace
                 .run(&["get", "serviceaccount", "default"])
