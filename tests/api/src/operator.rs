@@ -25,12 +25,10 @@ impl Operator {
     pub async fn install(cluster: &Cluster) -> Result<()> {
         cluster.install_kinds().await?;
         let deploy = checkout().join("config/deploy");
-        for file in ["namespace.yaml", "rbac.yaml"] {
-            let file = deploy.join(file);
-            let file = file.to_str().context("the checkout's path is no text")?;
-            let apply = ["apply", "--namespace", NAMESPACE, "-f", file];
-            cluster.admin().kubectl(apply).await?;
-        }
+        let deploy = deploy.to_str().context("the checkout's path is no text")?;
+        let files = format!("{deploy}/namespace.yaml,{deploy}/rbac.yaml");
+        let apply = ["apply", "--namespace", NAMESPACE, "-f", &files];
+        cluster.admin().kubectl(apply).await?;
         Ok(())
     }
 

@@ -25,6 +25,7 @@ pub async fn within<T>(
 ) -> Result<T> {
     let deadline = Instant::now() + patience;
     loop {
+        let asked = Instant::now();
         let answer = ask().await;
         if let Ok(Some(answer)) = answer {
             return Ok(answer);
@@ -36,6 +37,7 @@ pub async fn within<T>(
                 Ok(_) => bail!(message),
             }
         }
-        sleep(POLL).await;
+        // What takes a process, as kubectl does, is asked less often.
+        sleep(asked.elapsed().max(POLL)).await;
     }
 }
