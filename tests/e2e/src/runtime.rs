@@ -27,6 +27,8 @@ use crate::probe;
 
 /// A file that a runtime reads in the container's root to find its user.
 pub(crate) const USERS: &str = "/etc/passwd";
+/// What it is told to do that again.
+pub(crate) const READ_AGAIN: &str = "read";
 
 /// The side that runs as the runtime.
 pub(crate) fn main(words: &[&str]) -> ExitCode {
@@ -68,8 +70,7 @@ fn init(root: &Path, entry: &[&str]) -> Result<()> {
     unmount(".", UnmountFlags::DETACH).context("leave the old root")?;
     std::env::set_current_dir("/")?;
     fs::read(USERS).context("read the container's users")?;
-    say(&format!("created {}", std::process::id()));
-    hear("start")?;
+    created()?;
     run(entry)
 }
 
@@ -80,8 +81,7 @@ fn exec(pid: &str, entry: &[&str]) -> Result<()> {
     move_into_link_name_space(mounts.as_fd(), Some(LinkNameSpaceType::Mount))
         .context("join the container's mounts")?;
     fs::read(USERS).context("read the container's users")?;
-    say(&format!("created {}", std::process::id()));
-    hear("start")?;
+    created()?;
     run(entry)
 }
 
@@ -102,10 +102,30 @@ fn say(line: &str) {
     let _ = std::io::stdout().flush();
 }
 
-/// Byte by byte as far as the pipe is concerned: what follows is the entry point's.
+/// Waits for the start, and reads the users again whenever it is told to: the errno.
+fn created() -> Result<()> {
+    say(&format!("created {}", std::process::id()));
+    loop {
+        let line = line()?;
+        if line == "start" {
+            return Ok(());
+        }
+        ensure!(line == READ_AGAIN, "heard {line:?}");
+        let error = fs::read(USERS).err();
+        let errno = error.and_then(|error| error.raw_os_error());
+        say(&errno.unwrap_or(0).to_string());
+    }
+}
+
 fn hear(expected: &str) -> Result<()> {
+    let line = line()?;
+    ensure!(line == expected, "heard {line:?}");
+    Ok(())
+}
+
+/// Byte by byte as far as the pipe is concerned: what follows is the entry point's.
+fn line() -> Result<String> {
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line)?;
-    ensure!(line.trim_end() == expected, "heard {line:?}");
-    Ok(())
+    Ok(line.trim_end().to_owned())
 }

@@ -1,25 +1,34 @@
-//! The runtime's announcements (NRI) fail in the middle of a burst: what is known of the
-//! pods by then is in the kernel, which labels their containers by itself.
+//! The runtime's announcements (NRI) fail in the middle of a burst, or are there with the
+//! other layout of cgroups: what is known of the pods is in the kernel, which labels their
+//! containers by itself.
 
 use anyhow::{Result, bail, ensure};
 
 use super::enforcement::{denied_first_instruction, enforcers_are_ready};
 use super::faults::{NODE, is_back, kill};
 use super::policies::waiting_pod;
+use super::startup::{STARTUPS, burst_of};
 use crate::burst::{Burst, DENIED_PROGRAM, summary};
-use crate::case::{Case, Context};
+use crate::case::{Case, Context, Layout};
 use crate::metrics::Metrics;
 use crate::wait::eventually;
 
 /// Of a burst; an emulated node takes half a minute or more to start so many.
 const PODS: usize = 8;
-/// How often the runtime has taken the enforcer in.
+/// Whether the runtime has taken the enforcer in.
+const CONNECTED: &str = "bartizan_nri_connected";
+/// How often it has.
 pub(super) const SESSIONS: &str = "bartizan_nri_sessions_total";
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("faults/nri_plugin_is_killed_in_a_burst", is_killed),
         Case::new("faults/nri_plugin_is_slower_than_its_limit", is_slow),
+        Case::new(
+            "startup/burst_with_nri_switched_has_no_escapes",
+            is_switched,
+        )
+        .on(STARTUPS),
     ]
 }
 
@@ -48,9 +57,54 @@ fn is_killed(context: &Context) -> Result<()> {
 pub(super) fn is_asked(context: &Context, sessions: f64) -> Result<()> {
     eventually("the runtime announces containers again", || {
         let metrics = Metrics::of_enforcer(&context.kubectl, NODE)?;
-        let is_connected = metrics.value("bartizan_nri_connected") == Some(1.0);
+        let is_connected = metrics.value(CONNECTED) == Some(1.0);
         Ok((is_connected && metrics.value(SESSIONS) >= Some(sessions)).then_some(()))
     })
+}
+
+/// NRI with systemd's cgroups, and cgroupfs without NRI: the layouts have the other two.
+fn is_switched(context: &Context) -> Result<()> {
+    let has_nri = context.layout != Layout::Systemd;
+    let switched = Switched::new(context)?;
+    announces(context, !has_nri)?;
+    burst_of(context, "burst-switched", PODS)?;
+    drop(switched);
+    announces(context, has_nri)
+}
+
+/// Waits until the runtime announces containers, or until it doesn't.
+fn announces(context: &Context, expected: bool) -> Result<()> {
+    let expected = f64::from(u8::from(expected));
+    eventually(&format!("{CONNECTED} is {expected}"), || {
+        let metrics = Metrics::of_enforcer(&context.kubectl, NODE)?;
+        Ok((metrics.value(CONNECTED) == Some(expected)).then_some(()))
+    })
+}
+
+/// A runtime with NRI where it was without, or the other way round, until this is dropped.
+struct Switched<'a>(&'a Context);
+
+impl<'a> Switched<'a> {
+    fn new(context: &'a Context) -> Result<Self> {
+        let switched = Self(context);
+        switched.switch()?;
+        Ok(switched)
+    }
+
+    fn switch(&self) -> Result<()> {
+        let edit = "sed -i -e '/disable = true/{s/true/false/;b}' \
+                    -e 's/disable = false/disable = true/' /etc/containerd/config.toml";
+        self.0.cluster.on_node(NODE, edit)?;
+        let before = kill(self.0, "containerd")?;
+        is_back(self.0, "containerd", &before)
+    }
+}
+
+impl Drop for Switched<'_> {
+    fn drop(&mut self) {
+        // What comes next says it if that failed.
+        let _ = self.switch();
+    }
 }
 
 /// An enforcer that gets no processor, until this is dropped.

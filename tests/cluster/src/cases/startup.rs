@@ -12,8 +12,8 @@ use crate::kubectl::DENIED;
 use crate::metrics::Metrics;
 use crate::wait::eventually;
 
-/// With and without NRI, cgroupfs and systemd.
-const STARTUPS: &[Layout] = &[Layout::Plain, Layout::Systemd];
+/// Cgroupfs with NRI, and systemd without.
+pub(super) const STARTUPS: &[Layout] = &[Layout::Plain, Layout::Systemd];
 /// Pods of a burst, and bursts; a node has room for 110 pods.
 const SHORT: (usize, usize) = (8, 1);
 const LONG: (usize, usize) = (40, 5);
@@ -36,21 +36,27 @@ pub(super) fn cases() -> Vec<Case> {
 fn burst(context: &Context) -> Result<()> {
     let (pods, bursts) = if context.is_long { LONG } else { SHORT };
     for number in 0..bursts {
-        let before = armings(context)?;
-        let burst = Burst::start(context, &format!("burst-{number}"), pods)?;
-        println!("   {pods} pods: {}", burst.has_no_escapes()?);
-        let late = burst.times()?;
-        let by: Vec<_> = armings(context)?
-            .into_iter()
-            .map(|(by, after)| format!("{by} {}", after - before.get(by).copied().unwrap_or(0.0)))
-            .collect();
-        println!("   armed by {}; {}", by.join(", "), summary(late.clone()));
-        let latest = late.iter().max();
-        ensure!(
-            latest.is_some_and(|late| *late <= 0),
-            "a container ran {latest:?} µs before it was armed"
-        );
+        burst_of(context, &format!("burst-{number}"), pods)?;
     }
+    Ok(())
+}
+
+/// Fails if a container got through, or ran before it was armed; prints how they were armed.
+pub(super) fn burst_of(context: &Context, name: &str, pods: usize) -> Result<()> {
+    let before = armings(context)?;
+    let burst = Burst::start(context, name, pods)?;
+    println!("   {pods} pods: {}", burst.has_no_escapes()?);
+    let late = burst.times()?;
+    let by: Vec<_> = armings(context)?
+        .into_iter()
+        .map(|(by, after)| format!("{by} {}", after - before.get(by).copied().unwrap_or(0.0)))
+        .collect();
+    println!("   armed by {}; {}", by.join(", "), summary(late.clone()));
+    let latest = late.iter().max();
+    ensure!(
+        latest.is_some_and(|late| *late <= 0),
+        "a container ran {latest:?} µs before it was armed"
+    );
     Ok(())
 }
 

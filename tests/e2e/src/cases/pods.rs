@@ -4,15 +4,18 @@ mod late;
 mod node;
 
 use std::fs;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use bartizan_abi::maps::SETUP_LIMIT;
 use bartizan_enforcer::engine::{FirstExec, How, WorkloadId};
 
 use self::late::{before, expected, late, late_in_set_up};
 use self::node::{Node, serving, start};
 use crate::case::{Case, Context};
 use crate::pod::{Layout, Pod, expect};
+use crate::runtime::READ_AGAIN;
 
 /// The entry point, which `STRICT` lets run.
 const ENTRY: &str = "/bin/entry";
@@ -65,6 +68,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("pods/one_that_was_there_before_is_labelled", before),
         Case::new("pods/an_expected_container_has_its_own_rules", expected),
         Case::new("pods/odd_names_are_read_safely", odd_names),
+        Case::new("soak/a_set_up_that_never_ends_is_judged", endless_set_up),
     ];
     cases
         .into_iter()
@@ -188,6 +192,29 @@ fn traced(context: &Context) -> Result<()> {
         expect(&mut container, &read, "0").context(what)?;
     }
     Ok(())
+}
+
+/// A WebAssembly engine is such a one: it never runs the entry point.
+fn endless_set_up(context: &Context) -> Result<()> {
+    let mut node = Node::new(context)?;
+    let strict = node.workload("strict", STRICT)?;
+    node.engine.expect_pod(UID.parse()?, strict)?;
+    let pod = node.pod(Layout::Cgroupfs)?;
+    let _sandbox = node.sandbox(&pod)?;
+    node.denials()?;
+    let mut container = node.create(&pod, "a", ENTRY)?;
+    let created = Instant::now();
+    let limit = Duration::from_nanos(SETUP_LIMIT);
+    expect(&mut container, READ_AGAIN, "0")?;
+    thread::sleep(limit - Duration::from_secs(5) - created.elapsed());
+    expect(&mut container, READ_AGAIN, "0").context("shortly before the limit")?;
+    node.expect_denials(0)?;
+    thread::sleep(limit + Duration::from_secs(1) - created.elapsed());
+    for _ in 0..2 {
+        expect(&mut container, READ_AGAIN, "13").context("after the limit")?;
+    }
+    node.expect_denials(2)?;
+    start(&mut container, "ready")
 }
 
 fn sandbox(context: &Context) -> Result<()> {
