@@ -108,13 +108,15 @@ fn api_server_is_away(context: &Context) -> Result<()> {
     let back = is_back(context, "bartizan-enforcer", &before);
     std::thread::sleep(AWAY.saturating_sub(away.elapsed()));
     context.cluster.start("kube-apiserver")?;
-    // By itself it would make no service accounts, so no pods, for up to another minute.
-    context.cluster.stop("kube-controller-manager")?;
-    context.cluster.start("kube-controller-manager")?;
     back?;
     eventually("the API server answers", || {
         context.kubectl.run(&["get", "--raw", "/readyz"]).map(Some)
     })?;
+    // By themselves they would ask it again only after up to another minute.
+    for server in ["kube-controller-manager", "kube-scheduler"] {
+        context.cluster.stop(server)?;
+        context.cluster.start(server)?;
+    }
     recovers(&hammer)
 }
 
