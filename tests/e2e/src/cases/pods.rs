@@ -205,11 +205,12 @@ fn endless_set_up(context: &Context) -> Result<()> {
     let mut container = node.create(&pod, "a", ENTRY)?;
     let created = Instant::now();
     let limit = Duration::from_nanos(SETUP_LIMIT);
+    let wait_until = |time: Duration| thread::sleep(time.saturating_sub(created.elapsed()));
     expect(&mut container, READ_AGAIN, "0")?;
-    thread::sleep(limit - Duration::from_secs(5) - created.elapsed());
+    wait_until(limit.saturating_sub(Duration::from_secs(5)));
     expect(&mut container, READ_AGAIN, "0").context("shortly before the limit")?;
     node.expect_denials(0)?;
-    thread::sleep(limit + Duration::from_secs(1) - created.elapsed());
+    wait_until(limit + Duration::from_secs(1));
     for _ in 0..2 {
         expect(&mut container, READ_AGAIN, "13").context("after the limit")?;
     }
