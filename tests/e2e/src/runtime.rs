@@ -69,7 +69,6 @@ fn init(root: &Path, entry: &[&str]) -> Result<()> {
     pivot_root(".", ".").context("pivot_root")?;
     unmount(".", UnmountFlags::DETACH).context("leave the old root")?;
     std::env::set_current_dir("/")?;
-    fs::read(USERS).context("read the container's users")?;
     created()?;
     run(entry)
 }
@@ -80,7 +79,6 @@ fn exec(pid: &str, entry: &[&str]) -> Result<()> {
     let mounts = File::open(format!("/proc/{pid}/ns/mnt"))?;
     move_into_link_name_space(mounts.as_fd(), Some(LinkNameSpaceType::Mount))
         .context("join the container's mounts")?;
-    fs::read(USERS).context("read the container's users")?;
     created()?;
     run(entry)
 }
@@ -102,8 +100,10 @@ fn say(line: &str) {
     let _ = std::io::stdout().flush();
 }
 
-/// Waits for the start, and reads the users again whenever it is told to: the errno.
+/// Reads the users, and then waits for the start, reading them again whenever it is told to:
+/// the errno.
 fn created() -> Result<()> {
+    fs::read(USERS).context("read the container's users")?;
     say(&format!("created {}", std::process::id()));
     loop {
         let line = line()?;

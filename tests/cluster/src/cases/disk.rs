@@ -28,9 +28,9 @@ impl<'a> Filling<'a> {
         node.on_node(NODE, fill)
             .context("the node's disk can't be filled")?;
         eventually("the node's disk is full", || {
-            let write = "rm -f /var/word; sync; sleep 1; echo word > /var/word; \
-                         test -s /var/word && echo room";
-            let said = node.on_node(NODE, &format!("{{ {write}; }} 2> /dev/null; true"))?;
+            let write = "exec 2> /dev/null; rm -f /var/word; sync; sleep 1; \
+                         echo word > /var/word; test ! -s /var/word || echo room";
+            let said = node.on_node(NODE, write)?;
             Ok(said.is_empty().then_some(()))
         })?;
         Ok(filling)

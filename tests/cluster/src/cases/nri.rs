@@ -15,6 +15,8 @@ use crate::wait::eventually;
 
 /// Of a burst; an emulated node takes half a minute or more to start so many.
 const PODS: usize = 8;
+/// The runtime's on a node; only NRI can be disabled in it.
+const CONFIG: &str = "/etc/containerd/config.toml";
 /// Whether the runtime has taken the enforcer in.
 const CONNECTED: &str = "bartizan_nri_connected";
 /// How often it has.
@@ -64,12 +66,12 @@ pub(super) fn is_asked(context: &Context, sessions: f64) -> Result<()> {
 
 /// NRI with systemd's cgroups, and cgroupfs without NRI: the layouts have the other two.
 fn is_switched(context: &Context) -> Result<()> {
-    let has_nri = context.layout != Layout::Systemd;
     let switched = Switched::new(context)?;
-    announces(context, !has_nri)?;
+    announces(context, !switched.had_nri)?;
     burst_of(context, "burst-switched", PODS)?;
+    let had_nri = switched.had_nri;
     drop(switched);
-    announces(context, has_nri)
+    announces(context, had_nri)
 }
 
 /// Waits until the runtime announces containers, or until it doesn't.
@@ -82,28 +84,32 @@ fn announces(context: &Context, expected: bool) -> Result<()> {
 }
 
 /// A runtime with NRI where it was without, or the other way round, until this is dropped.
-struct Switched<'a>(&'a Context);
+struct Switched<'a> {
+    context: &'a Context,
+    had_nri: bool,
+}
 
 impl<'a> Switched<'a> {
     fn new(context: &'a Context) -> Result<Self> {
-        let switched = Self(context);
-        switched.switch()?;
+        let had_nri = context.layout != Layout::Systemd;
+        let switched = Self { context, had_nri };
+        switched.set(!had_nri)?;
         Ok(switched)
     }
 
-    fn switch(&self) -> Result<()> {
-        let edit = "sed -i -e '/disable = true/{s/true/false/;b}' \
-                    -e 's/disable = false/disable = true/' /etc/containerd/config.toml";
-        self.0.cluster.on_node(NODE, edit)?;
-        let before = kill(self.0, "containerd")?;
-        is_back(self.0, "containerd", &before)
+    fn set(&self, nri: bool) -> Result<()> {
+        let disable = !nri;
+        let edit = format!("sed -i 's/disable = .*/disable = {disable}/' {CONFIG}");
+        self.context.cluster.on_node(NODE, &edit)?;
+        let before = kill(self.context, "containerd")?;
+        is_back(self.context, "containerd", &before)
     }
 }
 
 impl Drop for Switched<'_> {
     fn drop(&mut self) {
         // What comes next says it if that failed.
-        let _ = self.switch();
+        let _ = self.set(self.had_nri);
     }
 }
 
