@@ -129,7 +129,9 @@ impl Bench {
         let results: Vec<_> = thread::scope(|scope| {
             let running: Vec<_> = guests
                 .iter()
-                .map(|(_, kernel, plan)| scope.spawn(|| measure(kernel, programs, plan)))
+                .map(|(line, kernel, plan)| {
+                    scope.spawn(|| measure_until_within(*line, kernel, programs, plan))
+                })
                 .collect();
             let join = |guest: ScopedJoinHandle<_>| {
                 guest.join().unwrap_or_else(|panic| resume_unwind(panic))
@@ -139,9 +141,9 @@ impl Bench {
         let mut measured = Vec::new();
         let mut totals = Totals::default();
         for ((line, kernel, plan), result) in guests.into_iter().zip(results) {
-            let readings = result?;
-            totals.add(within_budget(line, &readings, &plan)?);
-            measured.push((kernel.release, readings));
+            let mut boots = result?;
+            totals.add(within_budget(line, &boots, &plan)?);
+            measured.push((kernel.release, boots.swap_remove(0)));
         }
         Ok((measured, totals))
     }
@@ -154,8 +156,8 @@ impl Bench {
 }
 
 /// Says what is over its budget.
-fn within_budget(line: KernelLine, readings: &Readings, plan: &Plan) -> Result<Totals> {
-    let (overruns, figures) = budgets::check(line, readings, plan)?;
+fn within_budget(line: KernelLine, boots: &[Readings], plan: &Plan) -> Result<Totals> {
+    let (overruns, figures) = budgets::check(line, boots, plan)?;
     for overrun in &overruns {
         eprintln!("over budget: {overrun}");
     }
@@ -164,6 +166,27 @@ fn within_budget(line: KernelLine, readings: &Readings, plan: &Plan) -> Result<T
         failed: overruns.len(),
         skipped: 0,
     })
+}
+
+/// Measures in one boot, and in others as long as something was over its budget in all of them.
+fn measure_until_within(
+    line: KernelLine,
+    kernel: &Kernel,
+    programs: &Programs,
+    plan: &Plan,
+) -> Result<Vec<Readings>> {
+    let mut boots = vec![measure(kernel, programs, plan)?];
+    while boots.len() < plan.boots() {
+        let (overruns, _) = budgets::check(line, &boots, plan)?;
+        if overruns.is_empty() {
+            break;
+        }
+        for overrun in overruns {
+            say(format!("measuring in another boot: {overrun}"));
+        }
+        boots.push(measure(kernel, programs, plan)?);
+    }
+    Ok(boots)
 }
 
 fn measure(kernel: &Kernel, programs: &Programs, plan: &Plan) -> Result<Readings> {

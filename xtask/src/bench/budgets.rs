@@ -71,6 +71,13 @@ impl Budget {
         }
         readings.added_to(&self.label, &self.target)
     }
+
+    /// The least of some boots.
+    fn least(&self, boots: &[Readings]) -> Result<f64> {
+        boots.iter().try_fold(f64::INFINITY, |least, readings| {
+            Ok(least.min(self.measured(readings)?))
+        })
+    }
 }
 
 /// What of opening has a budget on a kernel, as label and target.
@@ -83,11 +90,11 @@ pub(super) fn opening(kernel: KernelLine) -> Result<BTreeSet<(String, String)>> 
         .collect())
 }
 
-/// What is over its budget on a kernel, and how many figures have one: all of what `plan`
-/// has measured.
+/// What is over its budget in every boot of a kernel, and how many figures have one: all of
+/// what `plan` has measured.
 pub(super) fn check(
     kernel: KernelLine,
-    readings: &Readings,
+    boots: &[Readings],
     plan: &Plan,
 ) -> Result<(Vec<Overrun>, usize)> {
     let mut overruns = Vec::new();
@@ -98,7 +105,7 @@ pub(super) fn check(
             continue;
         }
         figures += 1;
-        let measured = budget.measured(readings)?;
+        let measured = budget.least(boots)?;
         if measured.round() > budget.most.into() {
             overruns.push(Overrun { budget, measured });
         }
@@ -182,13 +189,16 @@ mod tests {
     }
 
     #[test]
-    fn an_overrun_says_by_how_much_and_since_which_figure() {
+    fn an_overrun_is_of_the_least_and_says_by_how_much_and_since_which_figure() {
         let budget = Budget::parse("6.12 r10 open:/f 1133 1180 1000").unwrap();
-        let report = format!(
-            "{{\"label\":\"{NONE}\",\"target\":\"open:/f\",\"ns\":9000}}\n\
-             {{\"label\":\"r10\",\"target\":\"open:/f\",\"ns\":10200.4}}\n"
-        );
-        let measured = budget.measured(&Readings::parse(&report).unwrap()).unwrap();
+        let boots = [10_219.0, 10_200.4].map(|ns| {
+            let report = format!(
+                "{{\"label\":\"{NONE}\",\"target\":\"open:/f\",\"ns\":9000}}\n\
+                 {{\"label\":\"r10\",\"target\":\"open:/f\",\"ns\":{ns}}}\n"
+            );
+            Readings::parse(&report).unwrap()
+        });
+        let measured = budget.least(&boots).unwrap();
         assert_eq!(
             Overrun { budget, measured }.to_string(),
             "6.12: r10 open:/f takes 1,200 instructions, 20 over its budget of 1,180; it took \

@@ -57,6 +57,15 @@ impl Plan {
         }
     }
 
+    /// Boots of which one has to be within a budget. What a decision costs differs between
+    /// boots by one or two steps of 16 to 19 instructions, most often by none.
+    pub(super) fn boots(&self) -> usize {
+        match self {
+            Self::Full => 1,
+            Self::Opening(_) => 4,
+        }
+    }
+
     /// Those of `targets` that are measured under a label.
     fn of(&self, label: &str, targets: Vec<Target>) -> Vec<Target> {
         let mut targets = targets;
