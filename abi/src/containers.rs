@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   KUBE_PARENTS ∋ cgroup ─► pod<uid> ─► cri-containerd-<id>.scope
-//!   POD_UIDS[uid] ─► workload                CTR_IDS[id] ─► workload, if known
+//!   POD_UIDS[uid] ─► workload                CTR_IDS[id] ─► Expected, if known
 //!   CONTAINERS[cgroup id] ─► ContainerCgroup, of every container of every pod
 //!   ARMED[cgroup id] ─► Armed, of those with rules
 //!   SANDBOXES[uid] ─► cgroup id of the pod's sandbox
@@ -46,24 +46,37 @@ pub const SANDBOX: u32 = 1;
 /// A time before the programs were there.
 pub const UNKNOWN_TIME: u64 = 1;
 
+/// What a container is put under as its cgroup is made.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Whose rules it gets.
+    pub workload: u32,
+    /// How it counts as armed then: [`Armed::how`].
+    pub how: u32,
+}
+
 /// When and how a container's cgroup got its first label.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Armed {
     /// `CLOCK_MONOTONIC`, ns.
     pub time: u64,
-    /// [`ARMED_BY_ID`], [`ARMED_BY_POD`] or [`ARMED_LATE`].
+    /// [`ARMED_BY_NRI`], [`ARMED_BY_CRI`], [`ARMED_BY_POD`] or [`ARMED_LATE`].
     pub how: u32,
     /// Zero.
     pub pad: u32,
 }
 
-/// By the kernel, as the cgroup was made: its id was expected.
-pub const ARMED_BY_ID: u32 = 1;
+/// By the kernel, as the cgroup was made: its id was expected, because NRI announced it.
+pub const ARMED_BY_NRI: u32 = 1;
 /// By the kernel, as the cgroup was made: its pod was expected.
 pub const ARMED_BY_POD: u32 = 2;
 /// By user space, after the cgroup was made.
 pub const ARMED_LATE: u32 = 3;
+/// As [`ARMED_BY_NRI`], because CRI listed it before it was started.
+pub const ARMED_BY_CRI: u32 = 4;
 
 const _: () = assert!(core::mem::size_of::<ContainerCgroup>() == 120);
 const _: () = assert!(core::mem::size_of::<Armed>() == 16);
+const _: () = assert!(core::mem::size_of::<Expected>() == 8);

@@ -3,7 +3,7 @@
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, PerCpuArray, PerCpuHashMap, RingBuf};
 use aya_ebpf::helpers::generated::bpf_task_storage_get;
 use aya_ebpf::macros::btf_map;
-use bartizan_abi::containers::{Armed, ContainerCgroup, ContainerKey, PodKey};
+use bartizan_abi::containers::{Armed, ContainerCgroup, ContainerKey, Expected, PodKey};
 use bartizan_abi::event::Event;
 use bartizan_abi::handover::{Owner, TableDigest};
 use bartizan_abi::limits::{
@@ -43,7 +43,7 @@ pub static POD_UIDS: HashMap<PodKey, u32, { MAX_PODS as usize }, ON_DEMAND> = Ha
 
 /// Workload by container id, of containers that are expected.
 #[btf_map]
-pub static CTR_IDS: HashMap<ContainerKey, u32, { MAX_CONTAINERS as usize }, ON_DEMAND> =
+pub static CTR_IDS: HashMap<ContainerKey, Expected, { MAX_CONTAINERS as usize }, ON_DEMAND> =
     HashMap::new();
 
 /// Containers of pods, by cgroup.

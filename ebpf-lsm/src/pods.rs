@@ -6,8 +6,7 @@
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_str};
 use bartizan_abi::containers::{
-    ARMED_BY_ID, ARMED_BY_POD, Armed, CONTAINER_ID_BYTES, ContainerCgroup, PodKey, SANDBOX,
-    UID_BYTES,
+    ARMED_BY_POD, Armed, CONTAINER_ID_BYTES, ContainerCgroup, PodKey, SANDBOX, UID_BYTES,
 };
 use bartizan_abi::limits::MAX_NAME;
 use bartizan_abi::maps::Stat;
@@ -148,15 +147,16 @@ pub fn found(cgroup: Object, above: Object) {
         count(Stat::ContainerFailures);
     }
     // Only now: user space first expects, then looks through CONTAINERS.
-    let (workload, how) = if let Some(workload) = CTR_IDS.get_ptr(&container.id) {
-        (workload, ARMED_BY_ID)
+    let (workload, how) = if let Some(expected) = CTR_IDS.get_ptr(&container.id) {
+        // SAFETY: a map value.
+        unsafe { ((*expected).workload, (*expected).how) }
     } else if let Some(workload) = POD_UIDS.get_ptr(&container.pod) {
-        (workload, ARMED_BY_POD)
+        // SAFETY: a map value.
+        (unsafe { *workload }, ARMED_BY_POD)
     } else {
         return;
     };
-    // SAFETY: a map value.
-    label(child, unsafe { *workload });
+    label(child, workload);
     let armed = Armed {
         // SAFETY: no arguments.
         time: unsafe { bpf_ktime_get_ns() },
@@ -204,7 +204,11 @@ pub extern "C" fn expected(cgroup: u64) -> u64 {
     };
     // SAFETY: a map value; who a container is doesn't change.
     let (pod, id) = unsafe { (&(*container).pod, &(*container).id) };
-    let workload = CTR_IDS.get_ptr(id).or_else(|| POD_UIDS.get_ptr(pod));
-    // SAFETY: a map value.
-    workload.map_or(0, |workload| u64::from(unsafe { *workload }))
+    let workload = match CTR_IDS.get_ptr(id) {
+        // SAFETY: a map value.
+        Some(expected) => Some(unsafe { (*expected).workload }),
+        // SAFETY: as above.
+        None => POD_UIDS.get_ptr(pod).map(|workload| unsafe { *workload }),
+    };
+    workload.map_or(0, u64::from)
 }

@@ -61,7 +61,7 @@ fn busy() -> Snapshot {
                 late: 1,
                 refused: 1,
             },
-            armings: [("id", 20), ("mkdir", 3), ("late", 1)].into(),
+            armings: [("nri", 20), ("cri", 2), ("mkdir", 3), ("late", 1)].into(),
             unprotected: 0.25,
             unprotected_unknown: 1,
         }),

@@ -1,12 +1,12 @@
 //! Maps about the containers of pods: [`bartizan_abi::containers`] says what is in them.
 
 use aya::maps::{HashMap, MapData, MapError as AyaError};
-use bartizan_abi::containers::{Armed, ContainerCgroup, ContainerKey, PodKey, SANDBOX};
+use bartizan_abi::containers::{Armed, ContainerCgroup, ContainerKey, Expected, PodKey, SANDBOX};
 use bartizan_abi::limits::{MAX_CONTAINERS, MAX_KUBE_PARENTS, MAX_PODS};
 
 use super::error::{self, LoadError, MapError, failed};
 use super::programs::Programs;
-use super::values::{KernelArmed, KernelContainer};
+use super::values::{KernelArmed, KernelContainer, KernelExpected};
 
 /// `BPF_NOEXIST`: what the kernel has put there stays.
 const NOEXIST: u64 = 1;
@@ -14,7 +14,7 @@ const NOEXIST: u64 = 1;
 pub(crate) struct Pods {
     parents: HashMap<MapData, u64, u32>,
     uids: HashMap<MapData, PodKey, u32>,
-    ids: HashMap<MapData, ContainerKey, u32>,
+    ids: HashMap<MapData, ContainerKey, KernelExpected>,
     containers: HashMap<MapData, u64, KernelContainer>,
     armed: HashMap<MapData, u64, KernelArmed>,
     sandboxes: HashMap<MapData, PodKey, u64>,
@@ -52,9 +52,9 @@ impl Pods {
     pub(crate) fn expect_container(
         &mut self,
         id: &ContainerKey,
-        workload: u32,
+        expected: Expected,
     ) -> Result<(), MapError> {
-        let result = self.ids.insert(id, workload, 0);
+        let result = self.ids.insert(id, KernelExpected(expected), 0);
         inserted(result, "expected container", MAX_CONTAINERS)
     }
 
@@ -70,8 +70,11 @@ impl Pods {
 
     /// Containers that are expected, by what they are expected under.
     pub(crate) fn expected_containers(&self) -> Result<Vec<(ContainerKey, u32)>, MapError> {
-        let expected = self.ids.iter().collect::<Result<_, _>>();
-        expected.map_err(failed("reading the expected containers"))
+        let entries = self.ids.iter();
+        entries
+            .map(|entry| entry.map(|(id, expected)| (id, expected.0.workload)))
+            .collect::<Result<_, _>>()
+            .map_err(failed("reading the expected containers"))
     }
 
     /// All containers that exist, by their cgroups.

@@ -1,6 +1,6 @@
 //! Map keys and values as aya wants them: plain bytes, owned by this crate.
 
-use bartizan_abi::containers::{Armed, ContainerCgroup};
+use bartizan_abi::containers::{Armed, ContainerCgroup, Expected};
 use bartizan_abi::handover::Owner;
 use bartizan_abi::maps::{Binding, CounterKey, Label, Process, Sides};
 
@@ -41,10 +41,17 @@ pub(super) struct KernelContainer(pub(super) ContainerCgroup);
 #[derive(Clone, Copy)]
 pub(super) struct KernelArmed(pub(super) Armed);
 
+/// [`Expected`], for aya.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(super) struct KernelExpected(pub(super) Expected);
+
 // SAFETY: `repr(C)` integers without padding (asserted where it is defined).
 unsafe impl aya::Pod for KernelContainer {}
 // SAFETY: as above.
 unsafe impl aya::Pod for KernelArmed {}
+// SAFETY: as above.
+unsafe impl aya::Pod for KernelExpected {}
 
 /// [`Owner`], for aya.
 #[repr(transparent)]

@@ -1,6 +1,6 @@
 //! What the engine needs of the kernel.
 
-use bartizan_abi::containers::{Armed, ContainerCgroup, ContainerKey, PodKey};
+use bartizan_abi::containers::{Armed, ContainerCgroup, ContainerKey, Expected, PodKey};
 use bartizan_abi::handover::Owner;
 use bartizan_abi::maps::{Binding, CounterKey, STATS};
 use bartizan_abi::op::Ops;
@@ -29,7 +29,7 @@ pub trait Maps {
     fn add_kube_parent(&mut self, cgroup: u64) -> Result<(), MapError>;
     fn expect_pod(&mut self, pod: &PodKey, workload: u32) -> Result<(), MapError>;
     fn forget_pod(&mut self, pod: &PodKey) -> Result<(), MapError>;
-    fn expect_container(&mut self, id: &ContainerKey, workload: u32) -> Result<(), MapError>;
+    fn expect_container(&mut self, id: &ContainerKey, under: Expected) -> Result<(), MapError>;
     fn forget_container(&mut self, id: &ContainerKey) -> Result<(), MapError>;
     fn expected_pods(&self) -> Result<Vec<(PodKey, u32)>, MapError>;
     fn expected_containers(&self) -> Result<Vec<(ContainerKey, u32)>, MapError>;
@@ -109,8 +109,8 @@ impl Maps for Kernel {
         self.pods.forget_pod(pod)
     }
 
-    fn expect_container(&mut self, id: &ContainerKey, workload: u32) -> Result<(), MapError> {
-        self.pods.expect_container(id, workload)
+    fn expect_container(&mut self, id: &ContainerKey, under: Expected) -> Result<(), MapError> {
+        self.pods.expect_container(id, under)
     }
 
     fn forget_container(&mut self, id: &ContainerKey) -> Result<(), MapError> {

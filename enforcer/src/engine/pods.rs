@@ -17,8 +17,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bartizan_abi::containers::{
-    ARMED_BY_ID, ARMED_BY_POD, ARMED_LATE, Armed, CONTAINER_ID_BYTES, ContainerCgroup, SANDBOX,
-    UNKNOWN_TIME,
+    ARMED_BY_CRI, ARMED_BY_NRI, ARMED_BY_POD, ARMED_LATE, Armed, CONTAINER_ID_BYTES,
+    ContainerCgroup, Expected, SANDBOX, UNKNOWN_TIME,
 };
 
 use super::{Engine, EngineError, Maps, Moment, WorkloadId};
@@ -46,12 +46,34 @@ impl Pods {
 /// How a container got its first label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
-    /// Its id was expected as its cgroup was made: NRI told it, or CRI did before it started.
-    Id,
+    /// Its id was expected as its cgroup was made: NRI announced it.
+    Nri,
+    /// Its id was expected as its cgroup was made: CRI listed it before.
+    Cri,
     /// Its pod was expected as its cgroup was made.
     Mkdir,
     /// After its cgroup was made.
     Late,
+}
+
+impl How {
+    fn to_kernel(self) -> u32 {
+        match self {
+            Self::Nri => ARMED_BY_NRI,
+            Self::Cri => ARMED_BY_CRI,
+            Self::Mkdir => ARMED_BY_POD,
+            Self::Late => ARMED_LATE,
+        }
+    }
+
+    fn from_kernel(how: u32) -> Self {
+        match how {
+            ARMED_BY_NRI => Self::Nri,
+            ARMED_BY_CRI => Self::Cri,
+            ARMED_BY_POD => Self::Mkdir,
+            _ => Self::Late,
+        }
+    }
 }
 
 /// When a container was armed.
@@ -170,14 +192,19 @@ impl<M: Maps> Engine<M> {
     }
 
     /// Puts a container under a workload's rules instead of its pod's, whether it is there
-    /// or comes.
+    /// or comes. `how` is how one that comes counts as armed.
     pub fn expect_container(
         &mut self,
         container: ContainerId,
         id: WorkloadId,
+        how: How,
     ) -> Result<(), EngineError> {
+        let expected = Expected {
+            workload: id.0,
+            how: how.to_kernel(),
+        };
         self.maps
-            .expect_container(container.key(), id.0)
+            .expect_container(container.key(), expected)
             .map_err(EngineError::Maps)?;
         self.pods.ids.insert(container, id);
         self.label_late(|other| other.id == *container.key())
@@ -233,11 +260,7 @@ impl<M: Maps> Engine<M> {
             is_sandbox: container.flags & SANDBOX != 0 && !expected,
             workload: label.map(WorkloadId),
             arming: armed.map(|armed| Arming {
-                how: match armed.how {
-                    ARMED_BY_ID => How::Id,
-                    ARMED_BY_POD => How::Mkdir,
-                    _ => How::Late,
-                },
+                how: How::from_kernel(armed.how),
                 armed: armed.time,
                 first_exec: match container.first_exec {
                     0 => None,
@@ -265,7 +288,7 @@ impl<M: Maps> Engine<M> {
             if before.is_none() {
                 let armed = Armed {
                     time: Moment::now().monotonic,
-                    how: ARMED_LATE,
+                    how: How::Late.to_kernel(),
                     pad: 0,
                 };
                 self.maps

@@ -5,7 +5,7 @@ mod pods;
 
 use std::cell::RefCell;
 
-use bartizan_abi::containers::{Armed, ContainerCgroup, ContainerKey, PodKey};
+use bartizan_abi::containers::{Armed, ContainerCgroup, ContainerKey, Expected, PodKey};
 use bartizan_abi::handover;
 use bartizan_abi::maps::{Binding, CounterKey, PROVISIONAL, STATS};
 use bartizan_abi::op::Operation;
@@ -34,7 +34,7 @@ struct Fake {
     labels: BTreeMap<u64, u32>,
     parents: Vec<u64>,
     uids: BTreeMap<PodKey, u32>,
-    ids: BTreeMap<ContainerKey, u32>,
+    ids: BTreeMap<ContainerKey, Expected>,
     containers: BTreeMap<u64, ContainerCgroup>,
     armed: BTreeMap<u64, Armed>,
     /// A container whose cgroup is removed as soon as it was found.
@@ -177,9 +177,10 @@ impl Maps for Fake {
         Ok(())
     }
 
-    fn expect_container(&mut self, id: &ContainerKey, workload: u32) -> Result<(), MapError> {
-        assert!(self.bindings.contains_key(&workload), "expected unbound");
-        self.ids.insert(*id, workload);
+    fn expect_container(&mut self, id: &ContainerKey, under: Expected) -> Result<(), MapError> {
+        let is_bound = self.bindings.contains_key(&under.workload);
+        assert!(is_bound, "expected unbound");
+        self.ids.insert(*id, under);
         Ok(())
     }
 
@@ -193,7 +194,7 @@ impl Maps for Fake {
     }
 
     fn expected_containers(&self) -> Result<Vec<(ContainerKey, u32)>, MapError> {
-        Ok(self.ids.iter().map(|(id, of)| (*id, *of)).collect())
+        Ok(self.ids.iter().map(|(id, of)| (*id, of.workload)).collect())
     }
 
     fn containers(&self) -> Result<Vec<(u64, ContainerCgroup)>, MapError> {

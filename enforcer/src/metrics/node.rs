@@ -54,7 +54,8 @@ impl NodeFacts {
     /// Counts a container that has been armed and has run something.
     pub fn count_arming(&mut self, arming: &Arming) {
         let how = match arming.how {
-            How::Id => "id",
+            How::Nri => "nri",
+            How::Cri => "cri",
             How::Mkdir => "mkdir",
             How::Late => "late",
         };
@@ -99,9 +100,10 @@ impl Snapshot {
         counter(to, "nri_late_answers", help, [(Vec::new(), late)])?;
         let help = "Containers that the runtime was told not to start without their rules";
         counter(to, "nri_refusals", help, [(Vec::new(), refused)])?;
-        let help = "Containers armed, by who did it: the kernel by their id (id) or their pod \
-                    (mkdir) as their cgroup was made, or the enforcer afterwards (late)";
-        let ways = ["id", "mkdir", "late"];
+        let help = "Containers armed, by who did it: the kernel as their cgroup was made, by \
+                    their id as NRI announced (nri) or CRI listed it (cri), or by their pod \
+                    (mkdir); or the enforcer afterwards (late)";
+        let ways = ["nri", "cri", "mkdir", "late"];
         let armings = ways.map(|how| {
             let count = node.armings.get(how).copied().unwrap_or_default();
             (vec![("by", how)], count)

@@ -14,7 +14,7 @@ use super::kubelet::Scan;
 use super::pods::{Pods, Trouble};
 use crate::agent::chain;
 use crate::cgroup::Cgroup;
-use crate::engine::{Arming, EngineError, FirstExec, Found, WorkloadId};
+use crate::engine::{Arming, EngineError, FirstExec, Found, How, WorkloadId};
 use crate::kubepods::{ContainerId, PodUid};
 use crate::mounts::{MountTable, Settle};
 
@@ -34,6 +34,8 @@ pub struct Named {
     pub name: Option<String>,
     /// Whether it has ended.
     pub ended: bool,
+    /// How it counts as armed, if its cgroup is yet to be made.
+    pub how: How,
 }
 
 /// A container that exists, is about to, or has ended.
@@ -43,6 +45,8 @@ pub(super) struct Container {
     pub(super) name: Option<String>,
     pub(super) is_sandbox: bool,
     pub(super) ended: bool,
+    /// Who told of it first.
+    how: How,
     pub(super) cgroup: Option<Cgroup>,
     /// The workload of its own that it is in, or will be.
     expected: Option<WorkloadId>,
@@ -57,12 +61,13 @@ pub(super) struct Container {
 }
 
 impl Container {
-    fn new(pod: PodUid) -> Self {
+    fn new(pod: PodUid, how: How) -> Self {
         Self {
             pod,
             name: None,
             is_sandbox: false,
             ended: false,
+            how,
             cgroup: None,
             expected: None,
             found: None,
@@ -113,7 +118,7 @@ impl Container {
             let look = self.mounts.look(cgroup, now, set);
             self.look = Some(look.unwrap_or(now));
         }
-        engine.expect_container(id, workload)?;
+        engine.expect_container(id, workload, self.how)?;
         self.expected = Some(workload);
         Ok(())
     }
@@ -155,10 +160,10 @@ pub(super) struct Containers {
 
 impl Containers {
     /// The container of that id; one that is new is of that pod.
-    fn entry(&mut self, id: ContainerId, pod: PodUid) -> &mut Container {
+    fn entry(&mut self, id: ContainerId, pod: PodUid, how: How) -> &mut Container {
         let pod = *self.pods.entry(id).or_insert(pod);
         let of_pod = self.by_pod.entry(pod).or_default();
-        of_pod.entry(id).or_insert_with(|| Container::new(pod))
+        of_pod.entry(id).or_insert_with(|| Container::new(pod, how))
     }
 
     pub(super) fn get(&self, id: ContainerId) -> Option<&Container> {
@@ -208,7 +213,7 @@ impl Containers {
 impl Pods {
     /// Takes what a runtime says of a container, before or after its cgroup is there.
     pub fn name(&mut self, named: Named) {
-        let container = self.containers.entry(named.id, named.pod);
+        let container = self.containers.entry(named.id, named.pod, named.how);
         let is_sandbox = named.name.is_none();
         let is_new = container.name != named.name || container.is_sandbox != is_sandbox;
         if !is_new && container.ended == named.ended {
@@ -273,7 +278,7 @@ impl Pods {
 
     /// Takes that a container's cgroup is there.
     pub fn made(&mut self, pod: PodUid, id: ContainerId, cgroup: &Cgroup) {
-        let container = self.containers.entry(id, pod);
+        let container = self.containers.entry(id, pod, How::Late);
         if container.cgroup.as_ref() == Some(cgroup) {
             return;
         }

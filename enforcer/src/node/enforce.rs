@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bartizan_policy::rule_map::RuleMap;
 
-use crate::engine::{Engine, EngineError, Found, Identity, Maps, WorkloadId};
+use crate::engine::{Engine, EngineError, Found, How, Identity, Maps, WorkloadId};
 use crate::kubepods::{ContainerId, PodUid};
 use crate::mounts::MountTable;
 
@@ -20,7 +20,12 @@ pub trait Enforce {
     /// [`Engine::expect_pod`]
     fn expect_pod(&mut self, uid: PodUid, id: WorkloadId) -> Result<(), EngineError>;
     /// [`Engine::expect_container`]
-    fn expect_container(&mut self, of: ContainerId, id: WorkloadId) -> Result<(), EngineError>;
+    fn expect_container(
+        &mut self,
+        of: ContainerId,
+        id: WorkloadId,
+        how: How,
+    ) -> Result<(), EngineError>;
     /// [`Engine::forget_container`]
     fn forget_container(&mut self, container: ContainerId) -> Result<(), EngineError>;
     /// [`Engine::set_mounts`]
@@ -46,8 +51,13 @@ impl<M: Maps> Enforce for Engine<M> {
         Self::expect_pod(self, uid, id)
     }
 
-    fn expect_container(&mut self, of: ContainerId, id: WorkloadId) -> Result<(), EngineError> {
-        Self::expect_container(self, of, id)
+    fn expect_container(
+        &mut self,
+        of: ContainerId,
+        id: WorkloadId,
+        how: How,
+    ) -> Result<(), EngineError> {
+        Self::expect_container(self, of, id, how)
     }
 
     fn forget_container(&mut self, container: ContainerId) -> Result<(), EngineError> {

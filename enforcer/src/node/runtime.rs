@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::containers::Named;
 use crate::agent::chain;
 use crate::cri::{self, CriError};
+use crate::engine::How;
 use crate::nri::messages::{Container, Pod};
 use crate::nri::{self, Link, Request, Unanswered};
 
@@ -134,6 +135,7 @@ fn asked(container: &cri::Container) -> Vec<Named> {
             pod,
             name,
             ended,
+            how: How::Cri,
         })
     };
     let own = one(&container.id, Some(&container.name), container.ended);
@@ -148,6 +150,7 @@ pub(super) fn container(pod: &Pod, container: &Container) -> Option<Named> {
         pod: pod.uid.parse().ok()?,
         name: Some(container.name.clone()),
         ended: container.ended,
+        how: How::Nri,
     })
 }
 
@@ -158,6 +161,7 @@ pub(super) fn sandbox(pod: &Pod) -> Option<Named> {
         pod: pod.uid.parse().ok()?,
         name: None,
         ended: false,
+        how: How::Nri,
     })
 }
 

@@ -23,7 +23,7 @@ use super::statuses::Statuses;
 use crate::agent::chain;
 use crate::args::Node;
 use crate::cgroup::{Cgroup, Hierarchy};
-use crate::engine::Inherited;
+use crate::engine::{How, Inherited};
 use crate::failure::Failure;
 use crate::metrics::{NodeFacts, NriFacts};
 use crate::report::Record;
@@ -224,6 +224,8 @@ impl Work {
                     pod: owner.pod,
                     name: owner.container,
                     ended: false,
+                    // Its cgroup is there.
+                    how: How::Late,
                 });
             }
         }

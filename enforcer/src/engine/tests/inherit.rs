@@ -40,7 +40,7 @@ fn add(engine: &mut Engine<Fake>, container: &str, denied: &str) -> WorkloadId {
 fn predecessor() -> Fake {
     let mut engine = Engine::new(Fake::default());
     let web = add(&mut engine, "web", "/bin/a");
-    engine.expect_container(id("a"), web).unwrap();
+    engine.expect_container(id("a"), web, How::Nri).unwrap();
     engine.maps.labels.insert(7, web.0);
     deny(&engine, web, 3);
     let mut maps = engine.maps;
@@ -208,7 +208,7 @@ fn what_other_versions_knew_of_containers_is_known() {
     engine.find_kubelets(&Hierarchy::at(dir.path())).unwrap();
     assert_eq!(engine.maps.containers, [(cgroup, container)].into());
     let web = add(&mut engine, "web", "/bin/a");
-    engine.expect_container(id("b"), web).unwrap();
+    engine.expect_container(id("b"), web, How::Nri).unwrap();
     let arming = engine.arming(web).unwrap().unwrap();
     assert_eq!((arming.how, arming.armed), (How::Mkdir, 6));
     assert_eq!(arming.first_exec, Some(FirstExec::At(9)));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bartizan_abi::containers::{ARMED_BY_ID, UNKNOWN_TIME};
+use bartizan_abi::containers::{ARMED_BY_NRI, UNKNOWN_TIME};
 
 use super::*;
 use crate::cgroup::Hierarchy;
@@ -63,7 +63,7 @@ fn an_expected_container_leaves_its_pods_rules() {
     let (dir, mut engine, ids, [sandbox, container]) = node();
     let exact = id_at(dir.path(), container);
     engine.expect_pod(uid(), ids[0]).unwrap();
-    engine.expect_container(exact, ids[2]).unwrap();
+    engine.expect_container(exact, ids[2], How::Nri).unwrap();
     assert_eq!(engine.maps.labels, [(sandbox, 1), (container, 3)].into());
     // Nor does another pod label change that.
     engine.expect_pod(uid(), ids[1]).unwrap();
@@ -77,7 +77,7 @@ fn an_expected_container_leaves_its_pods_rules() {
 fn one_that_was_expected_first_is_no_sandbox() {
     let (dir, mut engine, ids, [first, _]) = node();
     let exact = id_at(dir.path(), first);
-    engine.expect_container(exact, ids[0]).unwrap();
+    engine.expect_container(exact, ids[0], How::Nri).unwrap();
     assert!(!engine.containers().unwrap()[0].is_sandbox);
     assert!(engine.arming(ids[0]).unwrap().is_some());
 }
@@ -96,7 +96,7 @@ fn a_removed_workload_is_expected_no_more() {
     let (dir, mut engine, ids, [_, container]) = node();
     engine.expect_pod(uid(), ids[0]).unwrap();
     let exact = id_at(dir.path(), container);
-    engine.expect_container(exact, ids[0]).unwrap();
+    engine.expect_container(exact, ids[0], How::Nri).unwrap();
     engine.remove(ids[0], Instant::now()).unwrap();
     assert!(engine.maps.uids.is_empty() && engine.maps.ids.is_empty());
     assert!(engine.maps.labels.is_empty());
@@ -113,17 +113,17 @@ fn time_without_rules_is_measured_from_the_first_instruction() {
         engine.maps.armed.insert(container, armed);
         engine.arming(ids[0]).unwrap().unwrap()
     };
-    let arming = armed(ARMED_BY_ID, 70, 0);
-    assert_eq!((arming.how, arming.first_exec), (How::Id, None));
+    let arming = armed(ARMED_BY_NRI, 70, 0);
+    assert_eq!((arming.how, arming.first_exec), (How::Nri, None));
     assert_eq!(arming.unprotected(), Some(std::time::Duration::ZERO));
-    let arming = armed(ARMED_BY_ID, 70, 90);
+    let arming = armed(ARMED_BY_NRI, 70, 90);
     assert_eq!(arming.unprotected(), Some(std::time::Duration::ZERO));
-    let arming = armed(ARMED_BY_ID, 90, 70);
+    let arming = armed(ARMED_BY_NRI, 90, 70);
     assert_eq!(
         arming.unprotected(),
         Some(std::time::Duration::from_nanos(20))
     );
-    assert_eq!(armed(ARMED_BY_ID, 90, UNKNOWN_TIME).unprotected(), None);
+    assert_eq!(armed(ARMED_BY_NRI, 90, UNKNOWN_TIME).unprotected(), None);
 }
 
 #[test]

@@ -136,11 +136,16 @@ impl Node {
     }
 
     fn name(&mut self, id: ContainerId, name: Option<&str>) {
+        self.told(How::Nri, id, name);
+    }
+
+    fn told(&mut self, how: How, id: ContainerId, name: Option<&str>) {
         self.pods.name(Named {
             id,
             pod: uid(),
             name: name.map(str::to_owned),
             ended: false,
+            how,
         });
         self.settle();
     }
@@ -271,6 +276,20 @@ fn rules_are_expected_before_the_container_is_there_and_outlive_it() {
 }
 
 #[test]
+fn who_told_of_a_container_first_is_who_armed_it() {
+    let (map, listed, seen) = (rules(&["/a"]), id("a"), id("b"));
+    let mut node = Node::new();
+    node.want(&[("web", Some(&map))]);
+    node.publish(&map);
+    node.told(How::Cri, listed, Some("web"));
+    node.told(How::Nri, listed, Some("web"));
+    node.make(seen);
+    node.told(How::Cri, seen, Some("web"));
+    let hows = node.engine.ids.values().map(|(_, how)| *how);
+    assert_eq!(hows.collect::<Vec<_>>(), [How::Cri, How::Late]);
+}
+
+#[test]
 fn other_rules_are_swapped_in_and_the_old_hold_until_they_are_there() {
     let (old, new, one) = (rules(&["/a"]), rules(&["/a", "/b"]), id("a"));
     let mut node = Node::new();
@@ -369,7 +388,7 @@ fn report_with(gaps: Gaps, first_exec: FirstExec) -> ContainerReport {
     node.name(one, Some("web"));
     node.make(one);
     node.engine.arming = Some(Arming {
-        how: How::Id,
+        how: How::Nri,
         armed: 2_000_000,
         first_exec: Some(first_exec),
     });
@@ -425,6 +444,7 @@ fn what_had_ended_before_is_not_waited_for() {
         pod: uid(),
         name: Some("init".to_owned()),
         ended: true,
+        how: How::Nri,
     });
     node.settle();
     node.check("0/0", ContainerState::Ended, None);

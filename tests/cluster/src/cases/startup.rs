@@ -67,7 +67,7 @@ fn armings(context: &Context) -> Result<BTreeMap<&'static str, f64>> {
         let series = format!("bartizan_armings_total{{by=\"{by}\"}}");
         (by, metrics.value(&series).unwrap_or(0.0))
     };
-    Ok(["id", "mkdir", "late"].map(count).into())
+    Ok(["nri", "cri", "mkdir", "late"].map(count).into())
 }
 
 fn ephemeral(context: &Context) -> Result<()> {

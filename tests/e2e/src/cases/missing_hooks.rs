@@ -17,7 +17,7 @@ use bartizan_crds::{
 };
 use bartizan_enforcer::bpf::Kernel;
 use bartizan_enforcer::cgroup::Hierarchy;
-use bartizan_enforcer::engine::Engine;
+use bartizan_enforcer::engine::{Engine, How};
 use bartizan_enforcer::node::containers::Named;
 use bartizan_enforcer::node::keys::PodKey;
 use bartizan_enforcer::node::kubelet::scan;
@@ -184,6 +184,7 @@ impl Node {
             pod: UID.parse()?,
             name: name.map(str::to_owned),
             ended: false,
+            how: How::Nri,
         });
         self.settle();
         let entry = [&[ENTRY][..], &SERVE].concat();

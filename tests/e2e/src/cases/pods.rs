@@ -246,7 +246,7 @@ fn sandbox(context: &Context) -> Result<()> {
     }
     // Who is expected as a container is no sandbox, even if it is the first.
     node.engine
-        .expect_container(pod.id("c").parse()?, nothing)?;
+        .expect_container(pod.id("c").parse()?, nothing, How::Nri)?;
     let mut first = node.create(pod, "c", ENTRY)?;
     ensure!(
         !node.found(pod, "c")?.is_sandbox,

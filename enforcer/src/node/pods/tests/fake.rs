@@ -9,7 +9,7 @@ pub(super) struct Fake {
     /// Name of the container, and number of rules, by workload.
     pub(super) workloads: BTreeMap<u32, (Option<String>, usize)>,
     pub(super) pods: BTreeMap<PodUid, WorkloadId>,
-    pub(super) ids: BTreeMap<ContainerId, WorkloadId>,
+    pub(super) ids: BTreeMap<ContainerId, (WorkloadId, How)>,
     /// Cgroups by container, and their labels.
     pub(super) containers: BTreeMap<ContainerId, (CgroupId, Option<WorkloadId>)>,
     pub(super) sandbox: Option<ContainerId>,
@@ -21,7 +21,8 @@ impl Fake {
     fn label(&mut self) {
         let pod = self.pods.values().next().copied();
         for (id, (_, label)) in &mut self.containers {
-            *label = self.ids.get(id).copied().or(pod).or(*label);
+            let own = self.ids.get(id).map(|(workload, _)| *workload);
+            *label = own.or(pod).or(*label);
         }
     }
 
@@ -57,7 +58,7 @@ impl Enforce for Fake {
     fn remove(&mut self, id: WorkloadId) -> Result<(), EngineError> {
         self.workloads.remove(&id.number()).unwrap();
         self.pods.retain(|_, workload| *workload != id);
-        self.ids.retain(|_, workload| *workload != id);
+        self.ids.retain(|_, (workload, _)| *workload != id);
         for (_, label) in self.containers.values_mut() {
             *label = label.filter(|label| *label != id);
         }
@@ -70,8 +71,13 @@ impl Enforce for Fake {
         Ok(())
     }
 
-    fn expect_container(&mut self, of: ContainerId, id: WorkloadId) -> Result<(), EngineError> {
-        self.ids.insert(of, id);
+    fn expect_container(
+        &mut self,
+        of: ContainerId,
+        id: WorkloadId,
+        how: How,
+    ) -> Result<(), EngineError> {
+        self.ids.insert(of, (id, how));
         self.label();
         Ok(())
     }

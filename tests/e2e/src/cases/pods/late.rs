@@ -96,18 +96,27 @@ pub(super) fn expected(context: &Context) -> Result<()> {
     node.engine.expect_pod(UID.parse()?, nothing)?;
     let pod = &node.pod(Layout::Cgroupfs)?;
     let strict = node.workload("strict", STRICT)?;
-    node.engine.expect_container(pod.id("a").parse()?, strict)?;
+    node.engine
+        .expect_container(pod.id("a").parse()?, strict, How::Nri)?;
     let _sandbox = node.sandbox(pod)?;
     let mut container = node.create(pod, "a", ENTRY)?;
     let arming = node.engine.arming(strict)?.context("it is not armed")?;
-    ensure!(arming.how == How::Id, "{arming:?}");
+    ensure!(arming.how == How::Nri, "{arming:?}");
     start(&mut container, "ready")?;
     expect(&mut container, &format!("file read {OPEN}"), "0")?;
+    let _listed = {
+        let id = pod.id("d").parse()?;
+        node.engine.expect_container(id, strict, How::Cri)?;
+        node.create(pod, "d", ENTRY)?
+    };
+    let how = node.found(pod, "d")?.arming.map(|arming| arming.how);
+    ensure!(how == Some(How::Cri), "{how:?}");
     // One whose name is known later has its pod's rules until then.
     let mut second = node.create(pod, "b", ENTRY)?;
     let found = node.found(pod, "b")?;
     ensure!(found.workload == Some(nothing), "{found:?}");
-    node.engine.expect_container(pod.id("b").parse()?, strict)?;
+    node.engine
+        .expect_container(pod.id("b").parse()?, strict, How::Nri)?;
     let found = node.found(pod, "b")?;
     ensure!(found.workload == Some(strict), "{found:?}");
     start(&mut second, "ready")?;
