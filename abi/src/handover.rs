@@ -31,4 +31,11 @@ pub struct Owner {
     pub container: ContainerName,
 }
 
+impl Owner {
+    /// Whether a successor could know whose it is.
+    pub fn is_somebody(&self) -> bool {
+        self.pod.iter().any(|byte| *byte != 0)
+    }
+}
+
 const _: () = assert!(core::mem::size_of::<Owner>() == 104);

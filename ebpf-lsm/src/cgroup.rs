@@ -9,49 +9,50 @@ use bartizan_abi::maps::{GONE, RARE_INCOMPLETE, Stat};
 
 use crate::identity::{listed, workload_of};
 use crate::kernel::{
-    CGROUP_KN, CGROUP_PARENT, CGROUP_ROOT, CSS_CGROUP, KN_ID, Object, ROOT_HIERARCHY, current, load,
+    CGROUP_KN, CGROUP_PARENT, CGROUP_ROOT, CSS_CGROUP, CSS_SET_CGROUP, KN_ID, Object,
+    ROOT_HIERARCHY, TASK_CGROUPS, address, current, peek_field,
 };
 use crate::leaving::workload_of_task;
 use crate::lineage::is_current_in_container;
 use crate::maps::{CGROUPS, CONTAINERS, LABELS, count, happened, has_happened};
 use crate::pods;
 
-/// A cgroup's number: its directory's inode.
+/// The address of the cgroup that a task is in, in the unified hierarchy.
 #[inline(always)]
-pub fn id(cgroup: Object) -> u64 {
-    let node: Object = load(cgroup, &CGROUP_KN);
-    load(node, &KN_ID)
+pub fn of(task: Object) -> u64 {
+    let set: u64 = peek_field(address(task), &TASK_CGROUPS);
+    peek_field(set, &CSS_SET_CGROUP)
 }
 
-/// The cgroup above, NULL above the root.
+/// The number of the cgroup at an address: its directory's inode.
 #[inline(always)]
-pub fn parent(cgroup: Object) -> Object {
-    let css: Object = load(cgroup, &CGROUP_PARENT);
-    if css.is_null() {
-        return core::ptr::null();
-    }
-    load(css, &CSS_CGROUP)
+pub fn id(cgroup: u64) -> u64 {
+    let node: u64 = peek_field(cgroup, &CGROUP_KN);
+    peek_field(node, &KN_ID)
+}
+
+/// The address of the cgroup above, 0 above the root.
+#[inline(always)]
+pub fn parent(cgroup: u64) -> u64 {
+    let css: u64 = peek_field(cgroup, &CGROUP_PARENT);
+    peek_field(css, &CSS_CGROUP)
 }
 
 /// It is of the hierarchy whose numbers count: those of v1 hierarchies may be the same.
 #[inline(always)]
-pub fn is_unified(cgroup: Object) -> bool {
-    let root: Object = load(cgroup, &CGROUP_ROOT);
-    load::<u32>(root, &ROOT_HIERARCHY) == 0
+pub fn is_unified(cgroup: u64) -> bool {
+    let root: u64 = peek_field(cgroup, &CGROUP_ROOT);
+    peek_field::<u32>(root, &ROOT_HIERARCHY) == 0
 }
 
 /// The container of a pod that a cgroup is, or is right below; 0 for none.
 #[inline(always)]
-pub fn container_of(cgroup: Object) -> u64 {
+pub fn container_of(cgroup: u64) -> u64 {
     let own = id(cgroup);
     if CONTAINERS.get_ptr(own).is_some() {
         return own;
     }
-    let above = parent(cgroup);
-    if above.is_null() {
-        return 0;
-    }
-    let above = id(above);
+    let above = id(parent(cgroup));
     if CONTAINERS.get_ptr(above).is_some() {
         return above;
     }
@@ -62,12 +63,12 @@ pub fn container_of(cgroup: Object) -> u64 {
 /// has one, and the maker is in no container, its name says whose it is.
 #[btf_tracepoint(function = "cgroup_mkdir")]
 pub fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
-    let cgroup: Object = ctx.arg(0);
+    let cgroup = address(ctx.arg(0));
     if !is_unified(cgroup) {
         return 0;
     }
     let above = parent(cgroup);
-    if above.is_null() {
+    if above == 0 {
         return 0;
     }
     let child = id(cgroup);
@@ -127,7 +128,7 @@ pub fn uncache(cgroup: u64) {
 /// A cgroup was removed: nobody can be in it, and its id is never used again.
 #[btf_tracepoint(function = "cgroup_rmdir")]
 pub fn cgroup_rmdir(ctx: BtfTracePointContext) -> i32 {
-    let cgroup: Object = ctx.arg(0);
+    let cgroup = address(ctx.arg(0));
     if !is_unified(cgroup) {
         return 0;
     }

@@ -2,7 +2,7 @@
 
 use crate::kernel::{
     CRED_FSUID, Object, TASK_CRED, TASK_FLAGS, TASK_IO_URING, TASK_REAL_CRED, address, current,
-    load,
+    load, peek_field,
 };
 
 const PF_IO_WORKER: u32 = 0x10;
@@ -30,13 +30,14 @@ pub fn are_borrowed() -> bool {
 /// As which user the current task, or the program in it, uses files.
 #[inline(always)]
 pub fn user() -> Option<u32> {
-    let task = current();
-    let mut cred: Object = load(task, &TASK_CRED);
-    if is_borrowed(cred) {
-        cred = load(task, &TASK_REAL_CRED);
-    }
-    if cred.is_null() {
+    let field = if are_borrowed() {
+        &TASK_REAL_CRED
+    } else {
+        &TASK_CRED
+    };
+    let cred: u64 = peek_field(address(current()), field);
+    if cred == 0 {
         return None;
     }
-    Some(load(cred, &CRED_FSUID))
+    Some(peek_field(cred, &CRED_FSUID))
 }

@@ -13,17 +13,19 @@ use aya_ebpf::macros::{btf_tracepoint, fentry};
 use aya_ebpf::programs::{BtfTracePointContext, FEntryContext};
 use bartizan_abi::maps::{GONE, Process, RARE_LEAVERS, Stat};
 
-use crate::cgroup::{id, is_unified, label, uncache};
+use crate::cgroup::{self, id, is_unified, label, uncache};
 use crate::identity::{listed, workload_of};
-use crate::kernel::{Object, TASK_LEADER, TASK_PID, TASK_STARTED, TASK_TGID, current, load};
-use crate::lineage::{cgroup_of, is_inside, is_setting_up};
+use crate::kernel::{
+    Object, TASK_LEADER, TASK_PID, TASK_STARTED, TASK_TGID, address, current, load, peek_field,
+};
+use crate::lineage::{is_inside, is_setting_up};
 use crate::maps::{LEAVERS, count, happened, has_happened};
 
 #[inline(always)]
 fn process_of(task: Object) -> Process {
-    let leader: Object = load(task, &TASK_LEADER);
+    let leader: u64 = peek_field(address(task), &TASK_LEADER);
     Process {
-        started: load(leader, &TASK_STARTED),
+        started: peek_field(leader, &TASK_STARTED),
         number: load::<u32>(task, &TASK_TGID).into(),
     }
 }
@@ -43,15 +45,14 @@ pub fn leaver(task: Object) -> Option<u32> {
 /// The workload of any task.
 #[inline(always)]
 pub fn workload_of_task(task: Object) -> Option<u32> {
-    leaver(task).or_else(|| workload_of(id(cgroup_of(task)), listed))
+    leaver(task).or_else(|| workload_of(id(cgroup::of(task)), listed))
 }
 
 /// Has a process keep its rules in another cgroup. If there is no room to remember it, the
 /// cgroup gets them: a process that is denied too much shows.
 #[inline(always)]
-fn keep(task: Object, workload: u32, cgroup: Object) {
+fn keep(task: Object, workload: u32, cgroup: u64) {
     happened(RARE_LEAVERS);
-    let cgroup = id(cgroup);
     if LEAVERS.insert(process_of(task), workload, 0).is_err() {
         count(Stat::LeaverFailures);
         if workload != GONE && workload_of(cgroup, listed).is_none() {
@@ -64,20 +65,18 @@ fn keep(task: Object, workload: u32, cgroup: Object) {
 /// A process is about to be moved into another cgroup.
 #[fentry(function = "cgroup_attach_task")]
 pub fn leave(ctx: FEntryContext) -> i32 {
-    let (to, task): (Object, Object) = (ctx.arg(0), ctx.arg(1));
-    if !is_unified(to) {
+    let (cgroup, task): (u64, Object) = (address(ctx.arg(0)), ctx.arg(1));
+    if !is_unified(cgroup) {
         return 0;
     }
+    let to = id(cgroup);
     let left = leaver(task);
-    let Some(workload) = left.or_else(|| workload_of(id(cgroup_of(task)), listed)) else {
+    let Some(workload) = left.or_else(|| workload_of(id(cgroup::of(task)), listed)) else {
         return 0;
     };
     if left.is_none() {
         let mover = current();
-        if workload_of(id(to), listed) == Some(workload)
-            || is_setting_up(mover)
-            || !is_inside(mover)
-        {
+        if workload_of(to, listed) == Some(workload) || is_setting_up(mover) || !is_inside(mover) {
             return 0;
         }
         count(Stat::Leavers);
@@ -86,21 +85,21 @@ pub fn leave(ctx: FEntryContext) -> i32 {
     0
 }
 
-/// A task was made by `parent`, perhaps in another cgroup (`CLONE_INTO_CGROUP`).
+/// A task was made by `parent`, which is in the cgroup `from`, in `to`, which may be another
+/// (`CLONE_INTO_CGROUP`).
 #[inline(always)]
-pub fn follow(parent: Object, task: Object) {
-    let (from, to) = (cgroup_of(parent), cgroup_of(task));
+pub fn follow(parent: Object, from: u64, task: Object, to: u64) {
     if let Some(workload) = leaver(parent) {
         if load::<u32>(parent, &TASK_TGID) != load::<u32>(task, &TASK_TGID) {
             keep(task, workload, to);
         }
         return;
     }
-    if id(from) == id(to) {
+    if from == to {
         return;
     }
-    if let Some(workload) = workload_of(id(from), listed)
-        && workload_of(id(to), listed) != Some(workload)
+    if let Some(workload) = workload_of(from, listed)
+        && workload_of(to, listed) != Some(workload)
     {
         count(Stat::Leavers);
         keep(task, workload, to);

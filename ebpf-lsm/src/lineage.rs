@@ -11,32 +11,17 @@
 //! by the first exec in another: that exec is judged. Whatever can't be known (no room for
 //! the state, a lookup that fails) is container code.
 
-use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::{bpf_get_current_cgroup_id, bpf_ktime_get_ns};
 use aya_ebpf::macros::{btf_tracepoint, lsm};
 use aya_ebpf::programs::{BtfTracePointContext, LsmContext};
 use bartizan_abi::containers::SANDBOX;
 use bartizan_abi::maps::{SETUP_LIMIT, Stat, TASK_CONTAINER, TASK_SETUP, TaskState};
 
-use crate::cgroup::{container_of, id, is_unified};
+use crate::cgroup::{self, container_of, id, is_unified};
 use crate::hooks::restrict::is_tracing_denied;
-use crate::kernel::{
-    CSS_SET_CGROUP, Object, TASK_CGROUPS, TASK_TGID, address, current, errno_eperm, load, root_of,
-};
+use crate::kernel::{Object, TASK_TGID, address, current, errno_eperm, load, root_of};
 use crate::leaving::{follow, workload_of_task};
 use crate::maps::{CONTAINERS, CTR_IDS, TASKS, count};
-
-/// A task's cgroup in the unified hierarchy.
-#[inline(always)]
-pub fn cgroup_of(task: Object) -> Object {
-    let set: Object = load(task, &TASK_CGROUPS);
-    load(set, &CSS_SET_CGROUP)
-}
-
-/// The dentry of a task's root directory, as a number; 0 if it has none (any more).
-#[inline(always)]
-fn root_number(task: Object) -> u64 {
-    address(root_of(task))
-}
 
 /// A task's state, if that is known to be SETUP.
 #[inline(always)]
@@ -56,19 +41,19 @@ pub fn is_setting_up(task: Object) -> bool {
 /// Whether a task is in a container, or under rules.
 #[inline(always)]
 pub fn is_inside(task: Object) -> bool {
-    workload_of_task(task).is_some() || container_of(cgroup_of(task)) != 0
+    workload_of_task(task).is_some() || container_of(cgroup::of(task)) != 0
 }
 
 /// Whether the current task is in a container.
 #[inline(always)]
 pub fn is_current_in_container() -> bool {
-    container_of(cgroup_of(current())) != 0
+    container_of(cgroup::of(current())) != 0
 }
 
 /// Puts a task that comes from outside into SETUP, unless its root is its own.
 #[inline(always)]
 fn enter(task: Object, root: u64, container: u64) {
-    if root == 0 || root_number(task) != root {
+    if root == 0 || root_of(task) != root {
         return;
     }
     let Some(state) = TASKS.get(task, true) else {
@@ -89,7 +74,7 @@ fn enter(task: Object, root: u64, container: u64) {
 /// A process was moved into another cgroup; it is there already.
 #[btf_tracepoint(function = "cgroup_attach_task")]
 pub fn cgroup_attach_task(ctx: BtfTracePointContext) -> i32 {
-    let cgroup: Object = ctx.arg(0);
+    let cgroup = address(ctx.arg(0));
     let task: Object = ctx.arg(2);
     if !is_unified(cgroup) {
         return 0;
@@ -103,7 +88,7 @@ pub fn cgroup_attach_task(ctx: BtfTracePointContext) -> i32 {
     if load::<u32>(mover, &TASK_TGID) == load::<u32>(task, &TASK_TGID) || is_inside(mover) {
         return 0;
     }
-    enter(task, root_number(mover), container);
+    enter(task, root_of(mover), container);
     0
 }
 
@@ -126,16 +111,19 @@ pub fn task_newtask(ctx: BtfTracePointContext) -> i32 {
         }
         return 0;
     }
-    follow(parent, task);
-    let (from, to) = (cgroup_of(parent), cgroup_of(task));
-    if id(from) == id(to) {
+    // SAFETY: no arguments.
+    let from = unsafe { bpf_get_current_cgroup_id() };
+    let to = cgroup::of(task);
+    let into = id(to);
+    follow(parent, from, task, into);
+    if from == into {
         return 0;
     }
     let container = container_of(to);
     if container == 0 || is_inside(parent) {
         return 0;
     }
-    enter(task, root_number(parent), container);
+    enter(task, root_of(parent), container);
     0
 }
 
@@ -148,7 +136,7 @@ pub fn sched_process_exec(_: BtfTracePointContext) -> i32 {
     };
     // SAFETY: storage of the current task, which only it changes now.
     let state = unsafe { &mut *state };
-    if root_number(task) == state.root {
+    if root_of(task) == state.root {
         return 0;
     }
     state.state = TASK_CONTAINER;
@@ -195,7 +183,7 @@ pub extern "C" fn is_exempt(exec: u64) -> u64 {
     };
     // SAFETY: storage of the current task, which only it changes now.
     let state = unsafe { &mut *state };
-    if root_number(task) == state.root {
+    if root_of(task) == state.root {
         return 1;
     }
     if exec != 0 {

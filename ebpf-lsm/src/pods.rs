@@ -13,7 +13,7 @@ use bartizan_abi::maps::Stat;
 use core::mem::MaybeUninit;
 
 use crate::cgroup::{id, label, parent};
-use crate::kernel::{CGROUP_KN, KN_NAME, Object, address, load, peek};
+use crate::kernel::{CGROUP_KN, KN_NAME, peek, peek_field};
 use crate::maps::{ARMED, CONTAINERS, CTR_IDS, KUBE_PARENTS, POD_UIDS, SANDBOXES, count};
 
 /// Digits of a static pod's hash.
@@ -34,9 +34,9 @@ struct Name {
 
 impl Name {
     #[inline(always)]
-    fn of(cgroup: Object) -> Self {
-        let node: Object = load(cgroup, &CGROUP_KN);
-        let start = address(load(node, &KN_NAME));
+    fn of(cgroup: u64) -> Self {
+        let node: u64 = peek_field(cgroup, &CGROUP_KN);
+        let start = peek_field(node, &KN_NAME);
         Self {
             start,
             end: end_of_name(start),
@@ -111,9 +111,9 @@ fn read_pod(name: &Name, to: &mut PodKey) -> bool {
 
 /// Looks at a new cgroup that no label is handed down to.
 #[inline(always)]
-pub fn found(cgroup: Object, above: Object) {
+pub fn found(cgroup: u64, above: u64) {
     let top = parent(above);
-    if top.is_null() || KUBE_PARENTS.get_ptr(id(top)).is_none() {
+    if top == 0 || KUBE_PARENTS.get_ptr(id(top)).is_none() {
         return;
     }
     let mut container = ContainerCgroup {

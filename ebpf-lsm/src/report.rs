@@ -18,7 +18,7 @@ use bartizan_abi::table::{Kind, MAX_ATTRIBUTIONS, NO_RULE};
 use bartizan_abi::verdict::Outcome;
 
 use crate::identity::Rules;
-use crate::kernel::{Object, TASK_PARENT, TASK_TGID, address, current, load, peek};
+use crate::kernel::{TASK_PARENT, TASK_TGID, address, current, peek, peek_field};
 use crate::maps::{COUNTERS, EVENTS, add_one, count};
 use crate::repeat::repeat;
 use crate::subject::executable;
@@ -108,13 +108,9 @@ pub extern "C" fn report(
         (*event).detail = what.detail;
         (*event).pad = 0;
         (*event).comm = bpf_get_current_comm().unwrap_or_default();
-        let task = current();
-        let parent: Object = load(task, &TASK_PARENT);
-        (*event).parent = if parent.is_null() {
-            0
-        } else {
-            load(parent, &TASK_TGID)
-        };
+        let task = address(current());
+        let parent: u64 = peek_field(task, &TASK_PARENT);
+        (*event).parent = peek_field(parent, &TASK_TGID);
         if what.detail == ABSTRACT_NAME {
             abstract_name(&raw mut (*event).target, what.high, what.low);
             (*event).high = 0;
@@ -122,17 +118,12 @@ pub extern "C" fn report(
         } else {
             path(&rules, &raw mut (*event).target, what.dentry);
         }
+        path(&rules, &raw mut (*event).executable, executable(task));
         path(
             &rules,
-            &raw mut (*event).executable,
-            address(executable(task)),
+            &raw mut (*event).parent_executable,
+            executable(parent),
         );
-        let dentry = if parent.is_null() {
-            0
-        } else {
-            address(executable(parent))
-        };
-        path(&rules, &raw mut (*event).parent_executable, dentry);
     }
     entry.submit(0);
     0

@@ -9,23 +9,19 @@ use bartizan_abi::table::{At, Automaton, SUBJECT_RUNTIME, SUBJECT_UNRESOLVED, Ta
 
 use crate::identity::Rules;
 use crate::kernel::{
-    FILE_DENTRY, MM_EXE_FILE, Object, TASK_EXEC_ID, TASK_MM, address, current, load,
+    FILE_DENTRY, MM_EXE_FILE, TASK_EXEC_ID, TASK_MM, address, current, load, peek_field,
 };
 use crate::maps::TASKS;
 use crate::walks::walk;
 
-/// The dentry of a task's executable, NULL if it has none (kernel threads).
-#[inline(always)]
-pub fn executable(task: Object) -> Object {
-    let mm: Object = load(task, &TASK_MM);
-    if mm.is_null() {
-        return core::ptr::null();
-    }
-    let file: Object = load(mm, &MM_EXE_FILE);
-    if file.is_null() {
-        return core::ptr::null();
-    }
-    load(file, &FILE_DENTRY)
+/// The dentry of the executable of the task at an address, 0 if it has none (kernel threads).
+/// A function of its own, for its stack.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn executable(task: u64) -> u64 {
+    let mm: u64 = peek_field(task, &TASK_MM);
+    let file: u64 = peek_field(mm, &MM_EXE_FILE);
+    peek_field(file, &FILE_DENTRY)
 }
 
 /// The current task's subject; 0 in tables whose rules don't look at the caller.
@@ -48,11 +44,11 @@ pub fn subject(rules: &Rules) -> u64 {
             return state.subject.into();
         }
     }
-    let dentry = executable(task);
-    let subject = if dentry.is_null() {
+    let dentry = executable(address(task));
+    let subject = if dentry == 0 {
         SUBJECT_UNRESOLVED
     } else {
-        match walk(rules, address(dentry), Automaton::Subject).named() {
+        match walk(rules, dentry, Automaton::Subject).named() {
             Some((subject, _)) => subject,
             None => SUBJECT_UNRESOLVED,
         }

@@ -47,7 +47,7 @@ impl Rows {
 #[inline(always)]
 pub fn end(binding: &Binding, sb_root: u64) -> u64 {
     if binding.flags & PROVISIONAL != 0 {
-        address(root_of(current()))
+        root_of(current())
     } else {
         sb_root
     }
@@ -62,7 +62,7 @@ pub fn walk_direct(binding: *const Binding, table: *const TableValue, dentry: Ob
     let held = unsafe { &*binding };
     let sb: Object = load(dentry, &DENTRY_SB);
     let end = if held.flags & PROVISIONAL != 0 {
-        root_of(current())
+        root_of(current()) as Object
     } else {
         load(sb, &SB_ROOT)
     };

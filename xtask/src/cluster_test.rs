@@ -1,15 +1,16 @@
 //! `cargo xtask cluster-test`: the tests of tests/cluster in real clusters.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
 
 use crate::cluster::{Init, Running, Up};
-use crate::command::{cargo, run_quietly, say};
+use crate::command::{cargo, output, run_quietly, say};
 use crate::demo;
 use crate::images::Image;
 use crate::libtest;
@@ -37,7 +38,7 @@ pub(crate) struct ClusterTest {
     /// Not those whose names contain this
     #[arg(long, value_name = "TEXT")]
     except: Option<String>,
-    /// Only in this cluster [default: in each, one after the other]
+    /// Only in this cluster [default: in each, one after the other; each boots beside the one before]
     #[arg(long, value_enum)]
     layout: Option<Layout>,
     /// The nodes' kernel [default: 6.12]
@@ -107,31 +108,64 @@ impl ClusterTest {
             None => Layout::value_variants(),
         };
         let mut totals = Totals::default();
+        let mut before = None;
         for layout in layouts {
             say(format!("cluster `{layout}`"));
             let start = Instant::now();
-            let of_layout = self.in_layout(*layout, &archives)?;
+            let cluster = self.cluster(*layout);
+            if let Some(before) = before.take() {
+                if let Ok((cluster, _)) = &cluster {
+                    totals.add(case("clusters_leave_each_other_alone", || {
+                        are_apart(&before, cluster)
+                    }));
+                }
+                before.end()?;
+            }
+            let (cluster, is_new) = cluster?;
+            let of_layout = self.in_layout(*layout, &cluster, is_new, &archives);
             let took = start.elapsed().as_secs();
-            println!("{layout}: {of_layout}, in {took} s with the boot");
-            totals.add(of_layout);
+            if self.keep {
+                return of_layout;
+            }
+            match of_layout {
+                Ok(of_layout) => {
+                    println!("{layout}: {of_layout}, in {took} s with the boot");
+                    totals.add(of_layout);
+                    // Until the next is there, to see that they can be side by side.
+                    before = Some(cluster);
+                }
+                Err(error) => {
+                    cluster.end()?;
+                    return Err(error);
+                }
+            }
         }
+        before.map_or(Ok(()), Running::end)?;
         Ok(totals)
     }
 
-    fn in_layout(&self, layout: Layout, archives: &[PathBuf]) -> Result<Totals> {
+    /// The layout's cluster, and whether it is a new one.
+    fn cluster(&self, layout: Layout) -> Result<(Running, bool)> {
+        if let Some(kept) = Running::find(&layout.cluster())? {
+            return Ok((kept, false));
+        }
         let kernel = self.kernel.unwrap_or(KernelLine::V6_12);
-        let (cluster, is_new) = match Running::find(&layout.cluster())? {
-            Some(kept) => (kept, false),
-            None => (layout.up(kernel, self.long).boot(&layout.cluster())?, true),
-        };
+        let up = layout.up(kernel, self.long);
+        Ok((up.boot(&layout.cluster())?, true))
+    }
+
+    fn in_layout(
+        &self,
+        layout: Layout,
+        cluster: &Running,
+        is_new: bool,
+        archives: &[PathBuf],
+    ) -> Result<Totals> {
         let is_whole = self.filter.is_empty() && self.except.is_none();
         let shown = is_new && is_whole && layout == Layout::Plain;
-        let result = self.test_in(&cluster, layout, archives, shown);
+        let result = self.test_in(cluster, layout, archives, shown);
         if !result.as_ref().is_ok_and(|totals| totals.failed == 0) {
             say(format!("logs: {}", cluster.keep_logs()?.display()));
-        }
-        if !self.keep {
-            cluster.end()?;
         }
         result
     }
@@ -147,7 +181,7 @@ impl ClusterTest {
         cluster.load(archives)?;
         let mut totals = Totals::default();
         if shown {
-            totals.add(demo_case(cluster));
+            totals.add(case("demo", || demo(cluster)));
         }
         let xtask = std::env::current_exe().context("can't find this program")?;
         let mut tests = cargo();
@@ -167,25 +201,52 @@ impl ClusterTest {
     }
 }
 
-/// The commands that documentation shows, in a cluster that has nothing yet; as one case.
-fn demo_case(cluster: &Running) -> Totals {
+/// Something that is tested from here, as one case.
+fn case(name: &str, test: impl FnOnce() -> Result<()>) -> Totals {
     let start = Instant::now();
-    let shown = demo(cluster);
+    let result = test();
     let took = start.elapsed().as_secs_f32();
     let mut totals = Totals::default();
-    match shown {
+    match result {
         Ok(()) => {
-            println!("ok demo ({took:.1} s)");
+            println!("ok {name} ({took:.1} s)");
             totals.passed = 1;
         }
         Err(error) => {
-            println!("FAIL demo ({took:.1} s): {error:#}");
+            println!("FAIL {name} ({took:.1} s): {error:#}");
             totals.failed = 1;
         }
     }
     totals
 }
 
+/// Whether a cluster still has its own nodes after another was booted beside it.
+fn are_apart(before: &Running, other: &Running) -> Result<()> {
+    let (own, others) = (boots(before)?, boots(other)?);
+    ensure!(
+        !own.is_empty() && own.is_disjoint(&others),
+        "the nodes of one booted as {own:?}, those of the other as {others:?}"
+    );
+    Ok(())
+}
+
+/// As what the nodes of a cluster booted, each of which has to be ready.
+fn boots(cluster: &Running) -> Result<BTreeSet<String>> {
+    const NODES: &str = "jsonpath={range .items[*]}{.status.nodeInfo.bootID} \
+                         {.status.conditions[?(@.type=='Ready')].status}{'\\n'}{end}";
+    let mut nodes = Command::new(cluster.kubectl()?);
+    nodes
+        .env("KUBECONFIG", cluster.kubeconfig())
+        .args(["get", "nodes", "-o", NODES]);
+    let boot = |line: &str| {
+        let boot = line.strip_suffix(" True");
+        boot.map(str::to_owned)
+            .with_context(|| format!("a node is not ready: {line:?}"))
+    };
+    output(&mut nodes)?.lines().map(boot).collect()
+}
+
+/// The commands that documentation shows, in a cluster that has nothing yet.
 fn demo(cluster: &Running) -> Result<()> {
     cluster.load(&Image::build_all(&[Image::Nginx])?)?;
     let shown = demo::show_in(cluster);

@@ -44,8 +44,7 @@ fn in_exec() -> bool {
 /// programs that need it. Any other interpreter is a program that is run by another's name.
 #[inline(always)]
 fn is_expected_in_exec(dentry: u64) -> bool {
-    let program = executable(current());
-    if !program.is_null() && address(program) == dentry {
+    if executable(address(current())) == dentry {
         return true;
     }
     let name: u64 = peek(dentry + dentry::NAME as u64);

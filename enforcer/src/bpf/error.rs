@@ -189,11 +189,13 @@ pub(super) fn removed(
 }
 
 fn is_absent(error: &aya::maps::MapError) -> bool {
+    matches!(error, aya::maps::MapError::KeyNotFound) || errno(error) == Some(libc::ENOENT)
+}
+
+/// What the kernel said, if it was asked.
+pub(super) fn errno(error: &aya::maps::MapError) -> Option<i32> {
     match error {
-        aya::maps::MapError::KeyNotFound => true,
-        aya::maps::MapError::SyscallError(error) => {
-            error.io_error.raw_os_error() == Some(libc::ENOENT)
-        }
-        _ => false,
+        aya::maps::MapError::SyscallError(error) => error.io_error.raw_os_error(),
+        _ => None,
     }
 }

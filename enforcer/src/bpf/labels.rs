@@ -6,7 +6,7 @@ use aya::maps::{Array, HashMap, MapData, MapError as AyaError};
 use bartizan_abi::limits::{LABEL_SLOTS, MAX_CGROUPS};
 use bartizan_abi::maps::{Label, RARE_INCOMPLETE, RARE_LEAVERS};
 
-use crate::bpf::error::{MapError, failed, removed};
+use crate::bpf::error::{MapError, errno, failed, removed};
 use crate::bpf::values::KernelLabel;
 
 pub(super) struct Labels {
@@ -60,9 +60,7 @@ impl Labels {
     fn write(&mut self, cgroup: u64, workload: u32) -> Result<(), MapError> {
         match self.truth.insert(cgroup, workload, 0) {
             Ok(()) => {}
-            Err(AyaError::SyscallError(error))
-                if error.io_error.raw_os_error() == Some(libc::E2BIG) =>
-            {
+            Err(error) if errno(&error) == Some(libc::E2BIG) => {
                 // The labels above it hold for it, as for one that was made just now.
                 self.rare
                     .set(RARE_INCOMPLETE, 1, 0)

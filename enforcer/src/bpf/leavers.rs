@@ -11,7 +11,7 @@ use bartizan_abi::handover::{ContainerName, Owner};
 use bartizan_abi::limits::MAX_LEAVERS;
 use bartizan_abi::maps::{GONE, Process};
 
-use super::error::{MapError, failed, removed};
+use super::error::{MapError, errno, failed, removed};
 use super::labels::Labels;
 use super::pins::open_map;
 use super::values::{KernelOwner, KernelProcess};
@@ -62,8 +62,8 @@ impl Leavers {
         owners: &[(u32, Owner)],
         labels: &mut Labels,
     ) -> Result<(), MapError> {
-        let own = owners.iter().map(|(number, owner)| (key(owner), *number));
-        let own: BTreeMap<Key, u32> = own.filter(|((pod, _), _)| *pod != NOBODY).collect();
+        let own = owners.iter().filter(|(_, owner)| owner.is_somebody());
+        let own: BTreeMap<Key, u32> = own.map(|(number, owner)| (key(owner), *number)).collect();
         let number = |owner: Option<Key>| owner.and_then(|owner| own.get(&owner).copied());
         let mut taken = BTreeSet::new();
         let mut result = Err(MapError::Restless);
@@ -110,11 +110,7 @@ impl Leavers {
             Ok(()) => return Ok(true),
             Err(error) => error,
         };
-        let errno = match &error {
-            AyaError::SyscallError(error) => error.io_error.raw_os_error(),
-            _ => None,
-        };
-        match errno {
+        match errno(&error) {
             Some(libc::E2BIG) => Err(MapError::Full {
                 what: "process that has left its container",
                 limit: MAX_LEAVERS,
@@ -159,8 +155,6 @@ impl Leavers {
         Ok(())
     }
 }
-
-const NOBODY: PodKey = [0; size_of::<PodKey>()];
 
 fn key(owner: &Owner) -> Key {
     (owner.pod, owner.container)

@@ -4,7 +4,7 @@ use aya::maps::{HashMap, MapData, MapError as AyaError};
 use bartizan_abi::containers::{Armed, ContainerCgroup, ContainerKey, Expected, PodKey, SANDBOX};
 use bartizan_abi::limits::{MAX_CONTAINERS, MAX_KUBE_PARENTS, MAX_PODS};
 
-use super::error::{self, LoadError, MapError, failed};
+use super::error::{self, LoadError, MapError, errno, failed};
 use super::programs::Programs;
 use super::values::{KernelArmed, KernelContainer, KernelExpected};
 
@@ -132,13 +132,6 @@ impl Pods {
     pub(crate) fn set_armed(&mut self, cgroup: u64, armed: Armed) -> Result<(), MapError> {
         let result = self.armed.insert(cgroup, KernelArmed(armed), NOEXIST);
         inserted(result, "container", MAX_CONTAINERS)
-    }
-}
-
-fn errno(error: &AyaError) -> Option<i32> {
-    match error {
-        AyaError::SyscallError(error) => error.io_error.raw_os_error(),
-        _ => None,
     }
 }
 

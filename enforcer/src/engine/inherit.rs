@@ -12,7 +12,6 @@
 
 use std::collections::BTreeMap;
 
-use bartizan_abi::containers::PodKey;
 use bartizan_abi::handover::{self, CONTAINER_NAME_BYTES, ContainerName, TableDigest};
 use bartizan_policy::published;
 use bartizan_policy::rule_map::RuleMap;
@@ -47,8 +46,7 @@ impl Owner {
 
     /// `None` of nobody's.
     fn from_kernel(owner: &handover::Owner) -> Option<Self> {
-        const NOBODY: PodKey = [0; size_of::<PodKey>()];
-        (owner.pod != NOBODY).then(|| Self {
+        owner.is_somebody().then(|| Self {
             pod: PodUid::from_key(owner.pod),
             container: name(&owner.container),
         })

@@ -283,6 +283,16 @@ impl Namespace<'_> {
             Ok((condition(&pod, "Ready") == Some("True")).then_some(()))
         })
     }
+
+    /// Waits until a pod's only container has been restarted and is ready.
+    pub(crate) fn restarted(&self, pod: &str) -> Result<()> {
+        eventually(&format!("the container of {pod} has started again"), || {
+            let pod = self.get(&["pod", pod])?;
+            let status = &pod["status"]["containerStatuses"][0];
+            let restarts = status["restartCount"].as_u64().unwrap_or(0);
+            Ok((restarts > 0 && status["ready"] == true).then_some(()))
+        })
+    }
 }
 
 impl Drop for Namespace<'_> {

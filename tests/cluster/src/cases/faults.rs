@@ -184,12 +184,7 @@ fn node_is_rebooted(context: &Context) -> Result<()> {
     let reboot = "sync; (sleep 1; echo b > /proc/sysrq-trigger) > /dev/null 2>&1 &";
     context.cluster.on_node(NODE, reboot)?;
     for hammer in [&hammer, &held] {
-        eventually("the hammer's container has started again", || {
-            let pod = hammer.namespace.get(&["pod", "hammer"])?;
-            let status = &pod["status"]["containerStatuses"][0];
-            let restarts = status["restartCount"].as_u64().unwrap_or(0);
-            Ok((restarts > 0 && status["ready"] == true).then_some(()))
-        })?;
+        hammer.namespace.restarted("hammer")?;
     }
     enforcers_are_ready(context)?;
     let Recovery { status, .. } = hammer.takes_a_new_rule(SOON)?;

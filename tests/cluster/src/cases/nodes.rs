@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::enforcement::WGET;
 use super::policies::{BUSYBOX, NO_WGET, waiting_pod};
@@ -122,22 +122,25 @@ fn on_its_node(namespace: &Namespace<'_>, but_not: Option<&str>) -> Result<Strin
 }
 
 fn deployment() -> String {
-    json!({
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": { "name": "box" },
-        "spec": {
-            "selector": { "matchLabels": { "app": "box" } },
-            "template": {
-                "metadata": { "labels": { "app": "box" } },
-                "spec": {
-                    "terminationGracePeriodSeconds": 0,
-                    "containers": [{ "name": "main", "image": BUSYBOX }],
-                },
-            },
-        },
-    })
-    .to_string()
+    format!(
+        "\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: box
+spec:
+  selector:
+    matchLabels: {{ app: box }}
+  template:
+    metadata:
+      labels: {{ app: box }}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+        - name: main
+          image: {BUSYBOX}
+"
+    )
 }
 
 /// A node that takes no new pods, until this is dropped.

@@ -236,11 +236,7 @@ fn restart(context: &Context) -> Result<()> {
     let first = eventually("the container is armed", micros)?;
     let kill = format!("kill -9 $(pgrep -f '^sleep {seconds}')");
     context.cluster.on_node(NODE, &kill)?;
-    eventually("the container has started again", || {
-        let pod = namespace.get(&["pod", "box"])?;
-        let status = &pod["status"]["containerStatuses"][0];
-        Ok((status["restartCount"] == 1 && status["ready"] == true).then_some(()))
-    })?;
+    namespace.restarted("box")?;
     for previous in ["--previous=true", "--previous=false"] {
         eventually("its wget is said to be denied", || {
             let said = namespace.run(&["logs", "box", previous])?;
