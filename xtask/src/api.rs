@@ -17,7 +17,7 @@ const PACKAGE: &str = "bartizan-api-tests";
 /// Its program that only serves.
 const SERVER: &str = "bartizan-cluster";
 /// Tests at once: they wait for servers much of the time.
-const THREADS: usize = 6;
+const THREADS: usize = 8;
 
 /// Which tests, and against what.
 #[derive(Args, Debug, Default)]
