@@ -1,8 +1,9 @@
 //! Reading kernel structures: offsets from `.rodata`, loads through typed pointers.
 //!
 //! A load at `pointer + frozen offset` keeps its BTF type in the verifier and costs
-//! one instruction; a fault in it reads zero. Pointers that have lost their type are
-//! read by `bpf_probe_read_kernel` ([`peek`]).
+//! one instruction; a fault in it reads zero. What isn't done at every operation, and
+//! pointers that have lost their type, are read by their address, by
+//! `bpf_probe_read_kernel` ([`peek_field`], [`peek`]).
 
 use aya_ebpf::helpers::bpf_get_current_task_btf;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
@@ -96,7 +97,7 @@ pub fn peek<T: Copy>(address: u64) -> T {
 }
 
 /// [`load`] for what isn't done at every operation: it costs some forty instructions more,
-/// and nothing when a program is loaded. To judge what a pointer is that was loaded through
+/// and spares the verifier's looking up of names. To judge what a pointer is that was loaded through
 /// a trusted one, such as a field of the current task, kernels from 6.3 on look up to four
 /// times for a name among all their types, until 7.0 one after the other.
 #[inline(always)]

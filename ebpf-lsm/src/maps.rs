@@ -41,7 +41,7 @@ pub static KUBE_PARENTS: HashMap<u64, u32, { MAX_KUBE_PARENTS as usize }> = Hash
 #[btf_map]
 pub static POD_UIDS: HashMap<PodKey, u32, { MAX_PODS as usize }, ON_DEMAND> = HashMap::new();
 
-/// Workload by container id, of containers that are expected.
+/// What a container that is expected is put under, by its id.
 #[btf_map]
 pub static CTR_IDS: HashMap<ContainerKey, Expected, { MAX_CONTAINERS as usize }, ON_DEMAND> =
     HashMap::new();

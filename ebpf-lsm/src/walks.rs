@@ -62,6 +62,7 @@ pub fn walk_direct(binding: *const Binding, table: *const TableValue, dentry: Ob
     let held = unsafe { &*binding };
     let sb: Object = load(dentry, &DENTRY_SB);
     let end = if held.flags & PROVISIONAL != 0 {
+        // It is only compared.
         root_of(current()) as Object
     } else {
         load(sb, &SB_ROOT)

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Error, Result, ensure};
 use clap::{Args, ValueEnum};
 
 use crate::cluster::{Init, Running, Up};
@@ -38,7 +38,7 @@ pub(crate) struct ClusterTest {
     /// Not those whose names contain this
     #[arg(long, value_name = "TEXT")]
     except: Option<String>,
-    /// Only in this cluster [default: in each, one after the other; each boots beside the one before]
+    /// Only in this cluster [default: each in turn, booted beside the one before]
     #[arg(long, value_enum)]
     layout: Option<Layout>,
     /// The nodes' kernel [default: 6.12]
@@ -108,40 +108,58 @@ impl ClusterTest {
             None => Layout::value_variants(),
         };
         let mut totals = Totals::default();
-        let mut before = None;
+        let mut before: Option<Running> = None;
         for layout in layouts {
             say(format!("cluster `{layout}`"));
             let start = Instant::now();
-            let cluster = self.cluster(*layout);
-            if let Some(before) = before.take() {
-                if let Ok((cluster, _)) = &cluster {
-                    totals.add(case("clusters_leave_each_other_alone", || {
-                        are_apart(&before, cluster)
-                    }));
-                }
-                before.end()?;
-            }
-            let (cluster, is_new) = cluster?;
+            let booted = match before.take() {
+                Some(before) => self.cluster_beside(before, *layout, &mut totals),
+                None => self.cluster(*layout),
+            };
+            let (cluster, is_new) = booted?;
             let of_layout = self.in_layout(*layout, &cluster, is_new, &archives);
             let took = start.elapsed().as_secs();
-            if self.keep {
-                return of_layout;
-            }
             match of_layout {
                 Ok(of_layout) => {
                     println!("{layout}: {of_layout}, in {took} s with the boot");
                     totals.add(of_layout);
-                    // Until the next is there, to see that they can be side by side.
-                    before = Some(cluster);
                 }
-                Err(error) => {
-                    cluster.end()?;
-                    return Err(error);
-                }
+                Err(error) if self.keep => return Err(error),
+                Err(error) => return Err(ended(cluster, error)),
+            }
+            if !self.keep {
+                before = Some(cluster);
             }
         }
         before.map_or(Ok(()), Running::end)?;
         Ok(totals)
+    }
+
+    /// The next layout's cluster, booted while the one before is still there, which must not
+    /// notice.
+    fn cluster_beside(
+        &self,
+        before: Running,
+        layout: Layout,
+        totals: &mut Totals,
+    ) -> Result<(Running, bool)> {
+        let nodes = boots(&before);
+        let (cluster, is_new) = match self.cluster(layout) {
+            Ok(booted) => booted,
+            Err(error) => return Err(ended(before, error)),
+        };
+        let apart = case("clusters_leave_each_other_alone", || {
+            are_apart(&before, &nodes?, &cluster)
+        });
+        if apart.failed > 0 {
+            keep_logs(&before);
+            keep_logs(&cluster);
+        }
+        totals.add(apart);
+        match before.end() {
+            Ok(()) => Ok((cluster, is_new)),
+            Err(error) => Err(ended(cluster, error)),
+        }
     }
 
     /// The layout's cluster, and whether it is a new one.
@@ -165,7 +183,7 @@ impl ClusterTest {
         let shown = is_new && is_whole && layout == Layout::Plain;
         let result = self.test_in(cluster, layout, archives, shown);
         if !result.as_ref().is_ok_and(|totals| totals.failed == 0) {
-            say(format!("logs: {}", cluster.keep_logs()?.display()));
+            keep_logs(cluster);
         }
         result
     }
@@ -220,12 +238,28 @@ fn case(name: &str, test: impl FnOnce() -> Result<()>) -> Totals {
     totals
 }
 
-/// Whether a cluster still has its own nodes after another was booted beside it.
-fn are_apart(before: &Running, other: &Running) -> Result<()> {
+/// Says where the logs of a cluster in which something failed are.
+fn keep_logs(cluster: &Running) {
+    match cluster.keep_logs() {
+        Ok(logs) => say(format!("logs: {}", logs.display())),
+        Err(error) => say(format!("the logs can't be kept: {error:#}")),
+    }
+}
+
+/// Ends a cluster because of an error; that, and what went wrong at the end.
+fn ended(cluster: Running, error: Error) -> Error {
+    match cluster.end() {
+        Ok(()) => error,
+        Err(end) => error.context(format!("and its cluster didn't end: {end:#}")),
+    }
+}
+
+/// Whether a cluster still has the nodes that it had before another was booted beside it.
+fn are_apart(before: &Running, nodes: &BTreeSet<String>, other: &Running) -> Result<()> {
     let (own, others) = (boots(before)?, boots(other)?);
     ensure!(
-        !own.is_empty() && own.is_disjoint(&others),
-        "the nodes of one booted as {own:?}, those of the other as {others:?}"
+        !own.is_empty() && own == *nodes && own.is_disjoint(&others),
+        "nodes had booted as {nodes:?}, and are {own:?} now, those of the other {others:?}"
     );
     Ok(())
 }

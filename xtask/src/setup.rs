@@ -17,7 +17,7 @@ pub(crate) use kernel::{Kernel, KernelLine};
 pub(crate) use kubernetes::{ControlPlane, KubernetesRelease, NodePrograms};
 pub(crate) use node_disk::node_disk;
 pub(crate) use packages::{Package, ensure, install_rust_with_source};
-pub(crate) use qemu::{PROCESSOR, PROGRAM as QEMU, qemu};
+pub(crate) use qemu::{PROCESSOR, PROGRAM as QEMU, QUICK_PROCESSOR, qemu};
 pub(crate) use tools::{bpf_linker, cargo_tool};
 pub(crate) use unpacked::unpacked;
 

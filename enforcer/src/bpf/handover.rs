@@ -13,7 +13,7 @@ use bartizan_abi::handover::Owner;
 
 use super::error::MapError;
 use super::pins::{map_of, open_map};
-use super::values::{KernelArmed, KernelContainer, KernelOwner};
+use super::values::{KernelArmed, KernelContainer, KernelExpected, KernelOwner};
 use super::{Kernel, Removed};
 
 /// What an enforcer of another version has in force.
@@ -57,15 +57,17 @@ impl Kernel {
 fn read(version: &Path) -> Result<Predecessor, aya::maps::MapError> {
     let map = |name| open_map(version, name);
     let owners: HashMap<_, u32, KernelOwner> = map("OWNERS")?.try_into()?;
-    let ids: HashMap<_, ContainerKey, u32> = map("CTR_IDS")?.try_into()?;
+    let ids: HashMap<_, ContainerKey, KernelExpected> = map("CTR_IDS")?.try_into()?;
     let seen: HashMap<_, u64, KernelContainer> = map("CONTAINERS")?.try_into()?;
     let armed: HashMap<_, u64, KernelArmed> = map("ARMED")?.try_into()?;
     let owners: BTreeMap<u32, Owner> = owners
         .iter()
         .map(|entry| entry.map(|(workload, owner)| (workload, owner.0)))
         .collect::<Result<_, _>>()?;
-    let ids: Vec<(ContainerKey, u32)> = ids.iter().collect::<Result<_, _>>()?;
-    let named = |(id, workload): (ContainerKey, u32)| Some((id, *owners.get(&workload)?));
+    let ids: Vec<(ContainerKey, KernelExpected)> = ids.iter().collect::<Result<_, _>>()?;
+    let named = |(id, expected): (ContainerKey, KernelExpected)| {
+        Some((id, *owners.get(&expected.0.workload)?))
+    };
     let with_armed = |(cgroup, container): (u64, KernelContainer)| {
         let armed = armed.get(&cgroup, 0).ok().map(|armed| armed.0);
         (cgroup, container.0, armed)

@@ -45,7 +45,7 @@ pub(super) struct Container {
     pub(super) name: Option<String>,
     pub(super) is_sandbox: bool,
     pub(super) ended: bool,
-    /// Who told of it first.
+    /// How it counts as armed, if its cgroup is yet to be made.
     how: How,
     pub(super) cgroup: Option<Cgroup>,
     /// The workload of its own that it is in, or will be.

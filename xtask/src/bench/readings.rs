@@ -9,9 +9,10 @@ use super::targets::{DEPTH_5, Target};
 /// Change of the cost without programs, within a boot, above which nothing counts. 6.1
 /// changes by 1 % at the shortest paths, others by a tenth of that.
 const DRIFT: f64 = 0.02;
-/// The same of an exec: on 6.12, at the end, it costs 6 % more than before any program was
-/// attached, whatever the file.
-const EXEC_DRIFT: f64 = 0.1;
+/// The same of an exec: at the end, in a kernel that has had 4,096 workloads, it costs up to
+/// 19 % more than before any program was attached, whatever the file: as many instructions as
+/// clearing three pages takes. The median of three doesn't count that time.
+const EXEC_DRIFT: f64 = 0.25;
 
 /// Everything one guest has measured.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use super::addresses::{HOST, NodeNumber};
 use super::folder::Folder;
 use super::keys::{Keys, api_server, kubeconfig};
 use super::plan::Server;
-use crate::setup::{Kernel, PROCESSOR, QEMU};
+use crate::setup::{Kernel, QEMU, QUICK_PROCESSOR};
 use crate::vm::Image;
 
 const INITRAMFS: &str = include_str!("../../cluster/initramfs.sh");
@@ -157,7 +157,7 @@ impl Layout {
         add(&["-nodefaults", "-no-user-config", "-display", "none"]);
         add(&[
             "-cpu",
-            PROCESSOR,
+            QUICK_PROCESSOR,
             "-smp",
             "2",
             "-m",

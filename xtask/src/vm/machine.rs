@@ -12,7 +12,7 @@ use super::Image;
 use super::channel::{Channel, Collected, Copier};
 use super::folder::{RunFolder, explain};
 use super::process::{Ended, Running};
-use crate::setup::{self, Kernel, PROCESSOR, QEMU};
+use crate::setup::{self, Kernel, PROCESSOR, QEMU, QUICK_PROCESSOR};
 
 /// How guest time passes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -135,13 +135,16 @@ impl Machine {
             "none",
             "-no-reboot",
         ]);
-        command.args(["-cpu", PROCESSOR, "-m", &memory.to_string()]);
+        command.args(["-m", &memory.to_string()]);
         match self.timing {
             Timing::Parallel => {
                 let processors = self.processors.to_string();
-                command.args(["-accel", "tcg,thread=multi", "-smp", &processors])
+                command.args(["-cpu", QUICK_PROCESSOR, "-smp", &processors]);
+                command.args(["-accel", "tcg,thread=multi"])
             }
             Timing::Instructions => command.args([
+                "-cpu",
+                PROCESSOR,
                 "-accel",
                 "tcg,thread=single",
                 "-icount",

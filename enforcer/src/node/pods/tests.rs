@@ -276,17 +276,17 @@ fn rules_are_expected_before_the_container_is_there_and_outlive_it() {
 }
 
 #[test]
-fn who_told_of_a_container_first_is_who_armed_it() {
-    let (map, listed, seen) = (rules(&["/a"]), id("a"), id("b"));
+fn a_container_counts_as_armed_by_whom_it_was_told_by() {
+    let (map, announced, listed, seen) = (rules(&["/a"]), id("a"), id("b"), id("c"));
     let mut node = Node::new();
     node.want(&[("web", Some(&map))]);
     node.publish(&map);
+    node.told(How::Nri, announced, Some("web"));
     node.told(How::Cri, listed, Some("web"));
-    node.told(How::Nri, listed, Some("web"));
     node.make(seen);
     node.told(How::Cri, seen, Some("web"));
     let hows = node.engine.ids.values().map(|(_, how)| *how);
-    assert_eq!(hows.collect::<Vec<_>>(), [How::Cri, How::Late]);
+    assert_eq!(hows.collect::<Vec<_>>(), [How::Nri, How::Cri, How::Late]);
 }
 
 #[test]

@@ -67,20 +67,24 @@ pub(super) fn is_asked(context: &Context, sessions: f64) -> Result<()> {
 /// NRI with systemd's cgroups, and cgroupfs without NRI: the layouts have the other two.
 fn is_switched(context: &Context) -> Result<()> {
     let switched = Switched::new(context)?;
-    announces(context, !switched.had_nri)?;
+    is_announced(context, !switched.had_nri)?;
     burst_of(context, "burst-switched", PODS)?;
     let had_nri = switched.had_nri;
     drop(switched);
-    announces(context, had_nri)
+    is_announced(context, had_nri)
 }
 
 /// Waits until the runtime announces containers, or until it doesn't.
-fn announces(context: &Context, expected: bool) -> Result<()> {
-    let expected = f64::from(u8::from(expected));
-    eventually(&format!("{CONNECTED} is {expected}"), || {
-        let metrics = Metrics::of_enforcer(&context.kubectl, NODE)?;
-        Ok((metrics.value(CONNECTED) == Some(expected)).then_some(()))
+fn is_announced(context: &Context, expected: bool) -> Result<()> {
+    eventually(&format!("NRI announces containers: {expected}"), || {
+        Ok((announces(context)? == expected).then_some(()))
     })
+}
+
+/// Whether the runtime announces containers.
+pub(super) fn announces(context: &Context) -> Result<bool> {
+    let metrics = Metrics::of_enforcer(&context.kubectl, NODE)?;
+    Ok(metrics.value(CONNECTED) == Some(1.0))
 }
 
 /// A runtime with NRI where it was without, or the other way round, until this is dropped.

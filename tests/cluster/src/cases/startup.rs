@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, ensure};
 
 use super::faults::NODE;
+use super::nri;
 use super::policies::{BUSYBOX, NO_WGET, waiting_pod};
 use crate::burst::{Burst, summary};
 use crate::case::{Case, Context, Layout};
@@ -41,17 +42,22 @@ fn burst(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Fails if a container got through, or ran before it was armed; prints how they were armed.
+/// Fails if a container got through, ran before it was armed, or was armed in another way than
+/// the runtime offers; prints how they were armed.
 pub(super) fn burst_of(context: &Context, name: &str, pods: usize) -> Result<()> {
     let before = armings(context)?;
     let burst = Burst::start(context, name, pods)?;
     println!("   {pods} pods: {}", burst.has_no_escapes()?);
     let late = burst.times()?;
-    let by: Vec<_> = armings(context)?
+    let by: BTreeMap<_, _> = armings(context)?
         .into_iter()
-        .map(|(by, after)| format!("{by} {}", after - before.get(by).copied().unwrap_or(0.0)))
+        .map(|(by, after)| (by, after - before.get(by).copied().unwrap_or(0.0)))
         .collect();
-    println!("   armed by {}; {}", by.join(", "), summary(late.clone()));
+    println!("   armed by {by:?}; {}", summary(late.clone()));
+    ensure!(
+        (by["nri"] > 0.0) == nri::announces(context)?,
+        "NRI announces containers, or doesn't, and they were armed by {by:?}"
+    );
     let latest = late.iter().max();
     ensure!(
         latest.is_some_and(|late| *late <= 0),

@@ -357,6 +357,8 @@ fn upgraded(context: &Context) -> Result<()> {
     agent.end()?;
     hammer.go_on().context("without an enforcer")?;
     let mut agent = node.place.start()?;
+    // It understands what the other has left.
+    agent.said("the enforcer before workloads=2 ")?;
     let took = agent.said("is replaced")?;
     println!("figure: another version replaced the first {took:?} after its start");
     hammer.go_on()?;
