@@ -97,9 +97,9 @@ pub fn peek<T: Copy>(address: u64) -> T {
 }
 
 /// [`load`] for what isn't done at every operation: it costs some forty instructions more,
-/// and spares the verifier's looking up of names. To judge what a pointer is that was loaded through
-/// a trusted one, such as a field of the current task, kernels from 6.3 on look up to four
-/// times for a name among all their types, until 7.0 one after the other.
+/// and loading the program fewer. To judge what a pointer is that was loaded through a
+/// trusted one, such as a field of the current task, 6.12 looks through the names of all
+/// kernel types, up to four times.
 #[inline(always)]
 pub fn peek_field<T: Copy>(object: u64, offset: &'static Offset) -> T {
     peek(object.wrapping_add(offset.get() as u64))
