@@ -147,13 +147,7 @@ pub fn found(cgroup: u64, above: u64) {
         count(Stat::ContainerFailures);
     }
     // Only now: user space first expects, then looks through CONTAINERS.
-    let (workload, how) = if let Some(expected) = CTR_IDS.get_ptr(&container.id) {
-        // SAFETY: a map value.
-        unsafe { ((*expected).workload, (*expected).how) }
-    } else if let Some(workload) = POD_UIDS.get_ptr(&container.pod) {
-        // SAFETY: a map value.
-        (unsafe { *workload }, ARMED_BY_POD)
-    } else {
+    let Some((workload, how)) = expectation(&container) else {
         return;
     };
     label(child, workload);
@@ -164,6 +158,18 @@ pub fn found(cgroup: u64, above: u64) {
         pad: 0,
     };
     let _ = ARMED.insert(child, armed, 0);
+}
+
+/// Under which workload a container is expected, and how it counts as armed by that.
+#[inline(always)]
+fn expectation(container: &ContainerCgroup) -> Option<(u32, u32)> {
+    if let Some(expected) = CTR_IDS.get_ptr(&container.id) {
+        // SAFETY: a map value.
+        return Some(unsafe { ((*expected).workload, (*expected).how) });
+    }
+    let workload = POD_UIDS.get_ptr(&container.pod)?;
+    // SAFETY: a map value.
+    Some((unsafe { *workload }, ARMED_BY_POD))
 }
 
 /// Whether the pod's sandbox is there.
@@ -203,12 +209,6 @@ pub extern "C" fn expected(cgroup: u64) -> u64 {
         return 0;
     };
     // SAFETY: a map value; who a container is doesn't change.
-    let (pod, id) = unsafe { (&(*container).pod, &(*container).id) };
-    let workload = match CTR_IDS.get_ptr(id) {
-        // SAFETY: a map value.
-        Some(expected) => Some(unsafe { (*expected).workload }),
-        // SAFETY: as above.
-        None => POD_UIDS.get_ptr(pod).map(|workload| unsafe { *workload }),
-    };
-    workload.map_or(0, u64::from)
+    let container = unsafe { &*container };
+    expectation(container).map_or(0, |(workload, _)| u64::from(workload))
 }

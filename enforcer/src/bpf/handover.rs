@@ -13,7 +13,8 @@ use bartizan_abi::handover::Owner;
 
 use super::error::MapError;
 use super::pins::{map_of, open_map};
-use super::values::{KernelArmed, KernelContainer, KernelExpected, KernelOwner};
+use super::pods::{ArmedTimes, Containers, Ids};
+use super::values::{KernelContainer, KernelExpected, KernelOwner};
 use super::{Kernel, Removed};
 
 /// What an enforcer of another version has in force.
@@ -57,9 +58,9 @@ impl Kernel {
 fn read(version: &Path) -> Result<Predecessor, aya::maps::MapError> {
     let map = |name| open_map(version, name);
     let owners: HashMap<_, u32, KernelOwner> = map("OWNERS")?.try_into()?;
-    let ids: HashMap<_, ContainerKey, KernelExpected> = map("CTR_IDS")?.try_into()?;
-    let seen: HashMap<_, u64, KernelContainer> = map("CONTAINERS")?.try_into()?;
-    let armed: HashMap<_, u64, KernelArmed> = map("ARMED")?.try_into()?;
+    let ids: Ids = map("CTR_IDS")?.try_into()?;
+    let seen: Containers = map("CONTAINERS")?.try_into()?;
+    let armed: ArmedTimes = map("ARMED")?.try_into()?;
     let owners: BTreeMap<u32, Owner> = owners
         .iter()
         .map(|entry| entry.map(|(workload, owner)| (workload, owner.0)))

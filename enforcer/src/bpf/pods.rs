@@ -11,12 +11,19 @@ use super::values::{KernelArmed, KernelContainer, KernelExpected};
 /// `BPF_NOEXIST`: what the kernel has put there stays.
 const NOEXIST: u64 = 1;
 
+/// `CTR_IDS`, of this version or another.
+pub(super) type Ids = HashMap<MapData, ContainerKey, KernelExpected>;
+/// `CONTAINERS`, likewise.
+pub(super) type Containers = HashMap<MapData, u64, KernelContainer>;
+/// `ARMED`, likewise.
+pub(super) type ArmedTimes = HashMap<MapData, u64, KernelArmed>;
+
 pub(crate) struct Pods {
     parents: HashMap<MapData, u64, u32>,
     uids: HashMap<MapData, PodKey, u32>,
-    ids: HashMap<MapData, ContainerKey, KernelExpected>,
-    containers: HashMap<MapData, u64, KernelContainer>,
-    armed: HashMap<MapData, u64, KernelArmed>,
+    ids: Ids,
+    containers: Containers,
+    armed: ArmedTimes,
     sandboxes: HashMap<MapData, PodKey, u64>,
 }
 

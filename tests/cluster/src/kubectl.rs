@@ -284,13 +284,13 @@ impl Namespace<'_> {
         })
     }
 
-    /// Waits until a pod's only container has been restarted and is ready.
-    pub(crate) fn restarted(&self, pod: &str) -> Result<()> {
+    /// Waits until a pod's only container has been restarted and is ready; how often it was.
+    pub(crate) fn restarted(&self, pod: &str) -> Result<u64> {
         eventually(&format!("the container of {pod} has started again"), || {
             let pod = self.get(&["pod", pod])?;
             let status = &pod["status"]["containerStatuses"][0];
             let restarts = status["restartCount"].as_u64().unwrap_or(0);
-            Ok((restarts > 0 && status["ready"] == true).then_some(()))
+            Ok((restarts > 0 && status["ready"] == true).then_some(restarts))
         })
     }
 }

@@ -14,9 +14,9 @@ use crate::lock::{CacheLock, Part};
 pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
 /// The processor of guests in which instructions are counted: with all that QEMU can emulate.
 pub(crate) const PROCESSOR: &str = "max";
-/// The processor of all others. The kernel clears and copies pages by
-/// `rep stosb` and `rep movsb` where a processor says that these are fast; emulated they take a
-/// turn for each byte, which made page faults five times as expensive as without them.
+/// The processor of all others. The kernel clears and copies pages by `rep stosb` and
+/// `rep movsb` where a processor says that these are fast; emulated they take a turn for each
+/// byte, which made page faults five times as expensive as without them.
 pub(crate) const QUICK_PROCESSOR: &str = "max,erms=off,fsrm=off";
 const OLDEST: u32 = 9;
 

@@ -242,7 +242,8 @@ fn restart(context: &Context) -> Result<()> {
     let first = eventually("the container is armed", micros)?;
     let kill = format!("kill -9 $(pgrep -f '^sleep {seconds}')");
     context.cluster.on_node(NODE, &kill)?;
-    namespace.restarted("box")?;
+    let restarts = namespace.restarted("box")?;
+    ensure!(restarts == 1, "it was restarted {restarts} times");
     for previous in ["--previous=true", "--previous=false"] {
         eventually("its wget is said to be denied", || {
             let said = namespace.run(&["logs", "box", previous])?;
